@@ -1,0 +1,1 @@
+"""Operations, bytes, intensity, footprint and roofline of a graph, by a named convention."""

@@ -1,0 +1,98 @@
+"""The error tree. What the user got wrong raises one of these; the programmer's mistakes assert.
+
+    InferStackError            exit code 2
+    ├── InputError             a file, flag or value that the user gave
+    │   ├── UnknownNameError   a name that does not exist, with the nearest that does
+    │   ├── CheckpointError    a model folder: config.json, safetensors, tokenizer.json
+    │   ├── AcceleratorError   an accelerator description
+    │   ├── DataError          sentences or sentence pairs
+    │   └── MappingError       a mapping file
+    ├── MissingExtraError      an optional dependency is not installed
+    └── CheckFailedError       a check of ours failed (exit code 1)
+
+"Does not fit" is no error: it is the value `core.infeasible.Infeasible` (exit code 1).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InferStackError(Exception):
+    """`<where>: <what>; got <got>, need <need>`, a blank line, `hint: <hint>`."""
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        where: str,
+        what: str,
+        *,
+        got: object = None,
+        need: object = None,
+        hint: str | None = None,
+    ) -> None:
+        self.where, self.what, self.got, self.need, self.hint = where, what, got, need, hint
+        super().__init__(self.message())
+
+    def message(self) -> str:
+        """The whole text that the user reads."""
+        details = [f"got {self.got}"] if self.got is not None else []
+        details += [f"need {self.need}"] if self.need is not None else []
+        text = f"{self.where}: {self.what}"
+        if details:
+            text += "; " + ", ".join(details)
+        if self.hint:
+            text += f"\n\nhint: {self.hint}"
+        return text
+
+
+class InputError(InferStackError):
+    """A file, flag or value that the user gave is wrong."""
+
+
+class CheckpointError(InputError):
+    """A model folder cannot be used."""
+
+
+class AcceleratorError(InputError):
+    """An accelerator description cannot be used."""
+
+
+class DataError(InputError):
+    """A file of sentences or of sentence pairs cannot be used."""
+
+
+class MappingError(InputError):
+    """A mapping file cannot be used."""
+
+
+class UnknownNameError(InputError):
+    """A name that does not exist; the hint gives the nearest one that does."""
+
+    def __init__(self, where: str, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        nearest = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+        listing = ", ".join(names)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        super().__init__(
+            where, f"unknown {kind}", got=repr(name), hint=f"{hint}{kind}s known: {listing}"
+        )
+
+
+class MissingExtraError(InferStackError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, where: str, package: str, extra: str) -> None:
+        super().__init__(
+            where,
+            f"the package {package!r} is not installed",
+            hint=f"pip install 'inferstack[{extra}]'",
+        )
+
+
+class CheckFailedError(InferStackError):
+    """A check of ours failed: bit-exactness, a certificate, a bound."""
+
+    exit_code = 1

@@ -1,0 +1,1 @@
+"""Accelerators: descriptions (`library/*.yaml`), their energy, and what each number rests on."""

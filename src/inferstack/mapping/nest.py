@@ -1,0 +1,55 @@
+"""`Mapping`: a loop nest with residency, outermost node first.
+
+    Loop(m, 256) Store(input, scratchpad) Loop(n, 16) Store(weight, scratchpad) Store(output,
+    accumulator) ... Spatial(k, 16, row) Spatial(n, 16, column)
+
+A loop walks the current chunk of its dimension in steps; the last step may be smaller, so factors
+need not divide. A store says that from here inwards the operand's tile (what the loops inside
+touch) lives in that level; it is transferred when it changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Walks the current chunk of `dim` in chunks of `step` elements."""
+
+    dim: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """From here inwards the tile of the operand `slot` lives in `level`."""
+
+    slot: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spatial:
+    """`extent` elements of `dim` side by side along the array's `axis` ("row" or "column")."""
+
+    dim: str
+    extent: int
+    axis: str
+
+
+Node = Loop | Store | Spatial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """The schedule of one operator, or of one with epilogues.
+
+    fused: names of the operators computed on the output tile before it leaves the accumulator,
+        in order (residual add, GELU, softmax, LayerNorm).
+    """
+
+    operator: str
+    accelerator: str
+    nodes: tuple[Node, ...]
+    fused: tuple[str, ...] = ()

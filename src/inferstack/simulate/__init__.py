@@ -1,0 +1,1 @@
+"""The instruction set, the lowering of mappings to programs, and the machine that executes them."""
