@@ -1,0 +1,1 @@
+"""Compiled kernels: the exact integer definitions. Import the modules inside functions (numba)."""

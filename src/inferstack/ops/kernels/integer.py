@@ -1,0 +1,248 @@
+"""The exact integer arithmetic: reference, simulator and exports compute with these functions.
+
+Everything is int64 and bounded by its docstring, so nothing overflows. Right shifts are arithmetic.
+Divisions are floor divisions.
+
+Constants of an operator travel as one packed int64 vector (what a config instruction carries),
+made by `inferstack.ops.quantization.constants`:
+
+    gelu       [qb, qc, out_multiplier, out_shift]
+    softmax    [qb, qc, q_ln2, one]
+    layernorm  [epsilon_sum, output_shift]
+
+Source: I-BERT, Kim et al. 2021, arXiv:2101.01321, algorithms 1 to 4 and its code's constants.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferstack.core.compiled import compiled
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+INT8_MAX = 127
+INT32_MAX = 2**31 - 1
+GELU_INPUT_MAX = 2**15 - 1
+"""i-GELU's input is clipped to 16 bits after its rescale."""
+GELU_PRODUCT_SHIFT = 16
+"""Bits dropped from x * (erf + 1), so that the output rescale starts from 32 bits."""
+EXP_SHIFT_MAX = 30
+"""i-exp's result is shifted right at most so far: exp(-30 ln 2) is zero for us."""
+SOFTMAX_RECIPROCAL_BITS = 46
+NORM_INPUT_MAX = 2**20
+"""i-LayerNorm's input is clipped to +-2^20 after its rescale."""
+NORM_RECIPROCAL_BITS = 46
+NORM_FRACTION_BITS = 16
+"""(x - mean) / (std sqrt(n)) carries so many bits after the binary point."""
+
+
+@compiled
+def saturate_int8(q: int) -> int:
+    """`q` clipped to [-127, 127]: symmetric, -128 is never written."""
+    return min(max(q, -INT8_MAX), INT8_MAX)
+
+
+@compiled
+def saturate_int32(q: int) -> int:
+    """`q` clipped to [-(2^31 - 1), 2^31 - 1]."""
+    return min(max(q, -INT32_MAX), INT32_MAX)
+
+
+@compiled
+def rescale(q: int, multiplier: int, shift: int) -> int:
+    """round(q * multiplier / 2^shift), halves up: (q * multiplier + 2^(shift-1)) >> shift.
+
+    |q| < 2^31, |multiplier| < 2^31, 1 <= shift <= 62: the sum stays under 2^62 + 2^61 < 2^63.
+    """
+    return (q * multiplier + (1 << (shift - 1))) >> shift
+
+
+@compiled
+def requantize(q: int, multiplier: int, shift: int) -> int:
+    """int32 to int8: rescale, then clip to [-127, 127]."""
+    return saturate_int8(rescale(q, multiplier, shift))
+
+
+@compiled
+def add_element(a: int, b: int) -> int:
+    """Residual add of two values that are at one scale; saturates to int32. |a|, |b| < 2^62."""
+    return saturate_int32(a + b)
+
+
+@compiled
+def i_poly(q: int, qb: int, qc: int) -> int:
+    """(q + qb)^2 + qc. |q + qb| < 2^31 and |qc| < 2^62 keep it under 2^63. I-BERT algorithm 1."""
+    shifted = q + qb
+    return shifted * shifted + qc
+
+
+@compiled
+def i_erf(q: int, qb: int, qc: int) -> int:
+    """erf at the scale |a| S^2 of its input scale S: sgn(q) (qc - (min(|q|, qb) - qb)^2).
+
+    qb = floor(-b / S) > 0, qc = floor(1 / (|a| S^2)); a = -0.2888, b = -1.769. I-BERT's scale a S^2
+    is negative; ours is its absolute value, so that no later multiplier is negative.
+    0 <= qb < 2^16 and 0 <= qc < 2^31: the result is within +-qc.
+    """
+    if q == 0:
+        return 0
+    positive = qc - i_poly(min(abs(q), qb), -qb, 0)
+    return positive if q > 0 else -positive
+
+
+@compiled
+def i_gelu(q: int, qb: int, qc: int) -> int:
+    """GELU at the scale S |a| (S/sqrt 2)^2 / 2 of its input scale S: q (i_erf(q) + qc).
+
+    `i_erf` sees scale S / sqrt 2; qc stands for 1 at erf's scale. |q| < 2^15, qc < 2^31: the
+    result is under 2^15 * 2^32 = 2^47. Source: I-BERT algorithm 2.
+    """
+    return q * (i_erf(q, qb, qc) + qc)
+
+
+@compiled
+def gelu_element(q: int, constants: Array) -> int:
+    """int8 GELU of a common-scale value; `constants` [qb, qc, out_multiplier, out_shift].
+
+    q is clipped to 16 bits; the product loses 16 bits with rounding, which leaves
+    |v| <= 2^15 * 2 qc / 2^16 = qc < 2^31, what `rescale` takes.
+    """
+    clipped = min(max(q, -GELU_INPUT_MAX), GELU_INPUT_MAX)
+    product = i_gelu(clipped, constants[0], constants[1])
+    value = (product + (1 << (GELU_PRODUCT_SHIFT - 1))) >> GELU_PRODUCT_SHIFT
+    return requantize(value, constants[2], constants[3])
+
+
+@compiled
+def gelu_row(x: Array, multiplier: Array, shift: Array, constants: Array, out: Array) -> None:
+    """i-GELU of one row: x (n,) int32 -> out (n,) int8.
+
+    multiplier, shift: (n,) or (1,): the rescale of each channel to the operator's common scale.
+    """
+    table = 0 if multiplier.shape[0] == 1 else 1
+    for i in range(x.shape[0]):
+        common = rescale(x[i], multiplier[i * table], shift[i * table])
+        out[i] = gelu_element(common, constants)
+
+
+@compiled
+def i_exp(q: int, qb: int, qc: int, q_ln2: int) -> int:
+    """exp(q S) for q <= 0, at the scale 0.35815147 S^2.
+
+    z = floor(-q / q_ln2), clipped to 30; p = q + z q_ln2 in (-q_ln2, 0]; (p (p + qb) + qc) >> z;
+    qb = floor(2.7073 / S), qc = floor(2.7921 / S^2), q_ln2 = floor(ln 2 / S). 0 <= -q < 2^31 and
+    q_ln2 < 2^15: p (p + qb) is negative and above -2^32, qc under 2^33; the result is in [0, qc].
+    Source: I-BERT algorithm 3, with the constants of its code (x^2 0.35815147, x 0.96963238, 1).
+    """
+    z = -q // q_ln2
+    if z > EXP_SHIFT_MAX:
+        return qc >> EXP_SHIFT_MAX
+    p = q + z * q_ln2
+    return (p * (p + qb) + qc) >> z
+
+
+@compiled
+def softmax_row(
+    x: Array, mask: Array, multiplier: int, shift: int, constants: Array, out: Array
+) -> None:
+    """i-softmax of one row: x (n,) int32 -> out (n,) int8, 1 being constants[3] (127 unless said).
+
+    mask: (n,) integers, 0 = not attended. Masked positions give exactly 0 and count for nothing; a
+    row with no attended position gives zeros. constants: [qb, qc, q_ln2, one].
+    Each difference to the maximum is clipped to -(2^31 - 1), rescaled to i-exp's scale, and its
+    exponential divided by their sum through one reciprocal per row:
+    out = min(127, (e * floor(one * 2^46 / sum) + 2^45) >> 46), rounding to nearest.
+    e <= sum, so e * factor <= one * 2^46 <= 2^61 for one <= 2^15; e < 2^33, so the sum of up to
+    2^29 positions stays under 2^62.
+    """
+    qb, qc, q_ln2, one = constants[0], constants[1], constants[2], constants[3]
+    n = x.shape[0]
+    largest = -(1 << 40)
+    for i in range(n):
+        if mask[i] != 0 and x[i] > largest:
+            largest = x[i]
+    total = 0
+    for i in range(n):
+        if mask[i] != 0:
+            difference = max(x[i] - largest, -INT32_MAX)
+            total += i_exp(rescale(difference, multiplier, shift), qb, qc, q_ln2)
+    factor = (one << SOFTMAX_RECIPROCAL_BITS) // max(total, 1)
+    half = 1 << (SOFTMAX_RECIPROCAL_BITS - 1)
+    for i in range(n):
+        if mask[i] != 0:
+            difference = max(x[i] - largest, -INT32_MAX)
+            e = i_exp(rescale(difference, multiplier, shift), qb, qc, q_ln2)
+            out[i] = min((e * factor + half) >> SOFTMAX_RECIPROCAL_BITS, INT8_MAX)
+        else:
+            out[i] = 0
+
+
+@compiled
+def i_sqrt(n: int) -> int:
+    """floor(sqrt(n)) for 0 <= n < 2^62, by Newton from 2^ceil(bits/2). Source: I-BERT algorithm 4.
+
+    The start is at least the root, so the iterates fall until they reach it.
+    """
+    if n == 0:
+        return 0
+    bits = 0
+    while (n >> bits) > 0:
+        bits += 1
+    root = 1 << ((bits + 1) // 2)
+    while True:
+        following = (root + n // root) >> 1
+        if following >= root:
+            return root
+        root = following
+
+
+@compiled
+def layernorm_row(
+    x: Array,
+    multiplier: Array,
+    shift: Array,
+    gamma_multiplier: Array,
+    beta_offset: Array,
+    constants: Array,
+    out: Array,
+) -> None:
+    """i-LayerNorm of one row: x (n,) int32 -> out (n,) int8. n <= 2^16.
+
+    multiplier, shift: (n,) or (1,): the rescale of each channel to one common scale, clipped to
+    +-2^20. gamma_multiplier, beta_offset: (n,) int32 at output scale times 2^output_shift.
+    constants: [epsilon_sum, output_shift]; epsilon_sum = round(n epsilon / S^2) at common scale S.
+
+    mean = round(sum / n); y = x - mean; std = isqrt(sum y^2 + epsilon_sum);
+    norm = round(y * floor(2^46 / std) / 2^30), which is y / std with 16 fractional bits;
+    out = clip(round((norm * gamma_multiplier + beta_offset) / 2^output_shift)).
+    |y| <= 2^21, so sum y^2 <= 2^16 2^42 = 2^58; epsilon_sum < 2^61. |y| <= std because y is an
+    integer, so |y * factor| <= 2^46, |norm| <= 2^16 and the last sum is under 2^47 + 2^31.
+    """
+    n = x.shape[0]
+    table = 0 if multiplier.shape[0] == 1 else 1
+    total = 0
+    for i in range(n):
+        total += _norm_input(x[i], multiplier[i * table], shift[i * table])
+    mean = (2 * total + n) // (2 * n)
+    squares = 0
+    for i in range(n):
+        y = _norm_input(x[i], multiplier[i * table], shift[i * table]) - mean
+        squares += y * y
+    std = i_sqrt(squares + constants[0])
+    factor = (1 << NORM_RECIPROCAL_BITS) // max(std, 1)
+    drop = NORM_RECIPROCAL_BITS - NORM_FRACTION_BITS
+    for i in range(n):
+        y = _norm_input(x[i], multiplier[i * table], shift[i * table]) - mean
+        norm = (y * factor + (1 << (drop - 1))) >> drop
+        value = norm * gamma_multiplier[i] + beta_offset[i]
+        out[i] = saturate_int8((value + (1 << (constants[1] - 1))) >> constants[1])
+
+
+@compiled
+def _norm_input(x: int, multiplier: int, shift: int) -> int:
+    """A channel at i-LayerNorm's common scale, clipped to +-2^20."""
+    return min(max(rescale(x, multiplier, shift), -NORM_INPUT_MAX), NORM_INPUT_MAX)
