@@ -109,9 +109,14 @@ def softmax_attributes(input_scale: float = EXP_SCALE, one: int = INT8_MAX) -> d
 
 
 def layernorm_tables(
-    gamma: Array, beta: Array, *, epsilon: float, input_scale: float, output_scale: float
+    gamma: Array,
+    beta: Array,
+    *,
+    epsilon: float,
+    input_scale: float,
+    output_scale: Array | float,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], dict[str, int]]:
-    """gamma_multiplier (n,), beta_offset (n,) and the attributes of i-LayerNorm.
+    """gamma_multiplier (n,), beta_offset (n,) and the attributes of i-LayerNorm; scales broadcast.
 
     norm / 2^16 is (x - mean) / (std sqrt n), so gamma_multiplier = gamma sqrt(n) / 2^16 /
     output_scale * 2^output_shift, with the largest output_shift that keeps both tables in int32.

@@ -1,0 +1,92 @@
+"""The baseline: matmuls on int8, everything else in floating point with (de)quantization around it.
+
+What a CNN accelerator does with a Transformer: it has no unit for softmax, LayerNorm and GELU, so
+their operands leave as int32, become float on the host, and come back as int8. Links between two
+matmuls stay int8. Source: Kim et al. 2023, arXiv:2302.14017, section 3.4.
+"""
+
+from __future__ import annotations
+
+from inferstack.compress.calibration import Calibration
+from inferstack.compress.lowering import ARRAY_KINDS, Integer, Lowering, tensor_scale
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import Graph, Operator, TensorRole
+
+
+class Int8Float:
+    """The method: see the module."""
+
+    name = "int8-float"
+    description = "int8 matmuls, everything else in floating point on the host"
+
+    def apply(self, graph: Graph, calibration: Calibration) -> Graph:
+        """The rewritten graph. Raises InputError for matmuls of two activations."""
+        lowering = _Int8FloatLowering(graph, calibration, self.name)
+        for operator in graph.operators:
+            lowering.lower(operator)
+        return lowering.builder.build(tuple(lowering.as_float(name) for name in graph.outputs))
+
+
+class _Int8FloatLowering(Lowering):
+    """Forms appear when they are asked for, each once."""
+
+    def lower(self, operator: Operator) -> None:
+        """Add the operator, on int8 where the array computes it."""
+        if operator.kind not in ARRAY_KINDS:
+            inputs = {slot: self.as_float(name) for slot, name in operator.inputs.items()}
+            self.floats[operator.output] = self.builder.add(
+                operator.kind, operator.name, inputs, operator.attributes, part=operator.part
+            )
+            return
+        consumers = self.graph.consumers(operator.output)
+        stays = bool(consumers) and all(user.kind in ARRAY_KINDS for user in consumers)
+        if operator.kind == "matmul":
+            self.matmul(operator, stays)
+        elif operator.kind == "attention_scores":
+            self.attention_scores(operator)
+        else:
+            self.attention_context(operator, stays)
+
+    def int8(self, operator: Operator, slot: str) -> Integer:
+        """The operand as int8, quantized on the host where it is float."""
+        name = operator.inputs[slot]
+        if name not in self.integers and name in self.floats:
+            scale = self.activation_scale(name)
+            tensor = self.builder.add(
+                "quantize",
+                f"{name}.quantized",
+                {"x": self.floats[name]},
+                {"scale": float(scale[0])},
+                part=operator.part,
+                scale=tensor_scale(scale),
+            )
+            self.integers[name] = Integer(tensor=tensor, dtype=DType.INT8, scale=scale)
+        return super().int8(operator, slot)
+
+    def as_float(self, name: str) -> str:
+        """The tensor in floating point: as it is, or dequantized on the host."""
+        if name in self.floats:
+            return self.floats[name]
+        if name not in self.integers:
+            self.floats[name] = self.builder.declare(self.graph.tensors[name])
+            return name
+        value = self.integers[name]
+        self.floats[name] = dequantized(self, name, value)
+        return self.floats[name]
+
+
+def dequantized(lowering: Lowering, name: str, value: Integer) -> str:
+    """Add a dequantize of `value`, the integer form of the old tensor `name`."""
+    producer = lowering.graph.producer(name)
+    scale = lowering.static(
+        f"{name}.scale", value.scale.astype("float32"), DType.FLOAT32, TensorRole.CONSTANT
+    )
+    return lowering.builder.add(
+        "dequantize",
+        f"{name}.dequantized",
+        {"x": value.tensor, "scale": scale},
+        part=producer.part if producer else "other",
+    )
+
+
+METHOD = Int8Float()

@@ -1,0 +1,171 @@
+"""Integer-only inference: every operator of the encoder on int8 and int32, no float in between.
+
+i-GELU, i-softmax and i-LayerNorm work on the int32 accumulator and hand on int8; a residual add
+brings the int8 operand to the accumulator's scale, so that it can be accumulated in place. Only the
+last hidden state is dequantized, for the pooling on the host.
+Source: I-BERT, Kim et al. 2021, arXiv:2101.01321.
+"""
+
+from __future__ import annotations
+
+from inferstack.compress.calibration import Calibration
+from inferstack.compress.int8_float import dequantized
+from inferstack.compress.lowering import ARRAY_KINDS, Integer, Lowering, number
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import Graph, Operator, TensorRole
+from inferstack.ops.quantization import (
+    EXP_SCALE,
+    INT8_MAX,
+    gelu_attributes,
+    gelu_input_scale,
+    layernorm_tables,
+    quantize,
+    softmax_attributes,
+)
+
+HOST_KINDS = frozenset({"mean_pool"})
+"""Kinds that stay in floating point on the host, behind the last integer operator."""
+NORM_HEADROOM = 4.0
+"""i-LayerNorm's common scale covers the calibrated range so many times before it clips at 2^20."""
+SUM_BITS = 16
+"""Bits below an int8 unit in the sum of two int8 tensors."""
+
+
+class IntegerOnly:
+    """The method: see the module."""
+
+    name = "integer-only"
+    description = "integer-only softmax, LayerNorm and GELU; nothing is dequantized in between"
+
+    def apply(self, graph: Graph, calibration: Calibration) -> Graph:
+        """The integer program. Raises InputError naming the first operator without integer form."""
+        lowering = _IntegerLowering(graph, calibration, self.name)
+        for operator in graph.operators:
+            lowering.lower(operator)
+        return lowering.builder.build(tuple(lowering.as_float(name) for name in graph.outputs))
+
+
+class _IntegerLowering(Lowering):
+    """One method per kind."""
+
+    def lower(self, operator: Operator) -> None:
+        """Add the integer form of an operator."""
+        consumers = self.graph.consumers(operator.output)
+        narrow = any(user.kind in ARRAY_KINDS for user in consumers)
+        match operator.kind:
+            case "matmul":
+                self.matmul(operator, narrow)
+            case "attention_scores":
+                self.attention_scores(operator)
+            case "attention_context":
+                self.attention_context(operator, narrow)
+            case "embedding" | "position_embedding":
+                self.embedding(operator)
+            case "add":
+                self.add(operator)
+            case "layernorm":
+                self.layernorm(operator)
+            case "softmax":
+                self.softmax(operator)
+            case "gelu":
+                self.gelu(operator)
+            case kind if kind in HOST_KINDS:
+                self.host(operator)
+            case _:
+                raise self.refuse(
+                    operator,
+                    "has no integer form",
+                    hint="the method int8-float keeps such operators in floating point",
+                )
+
+    def integer(self, operator: Operator, slot: str) -> Integer:
+        """The integer form of an operand. Raises InputError where it is float."""
+        name = operator.inputs[slot]
+        if name not in self.integers:
+            raise self.refuse(operator, f"needs {name} as integers, but it is float")
+        return self.integers[name]
+
+    def embedding(self, operator: Operator) -> None:
+        """An int8 table with a scale per column, gathered as before."""
+        import numpy as np
+
+        table = self.weight(operator, "table")
+        absmax = np.abs(table).max(axis=0)
+        scale = np.where(absmax > 0, absmax, 1.0) / INT8_MAX
+        name = self.static(
+            operator.inputs["table"], quantize(table, scale), DType.INT8, TensorRole.WEIGHT, scale
+        )
+        inputs = {"table": name, "ids": self.floats[operator.inputs["ids"]]}
+        self.emit(operator, inputs, scale, dict(operator.attributes))
+
+    def add(self, operator: Operator) -> None:
+        """int32 at the scale of the int32 operand; of two int8, 16 bits below the larger scale."""
+        a, b = self.integer(operator, "a"), self.integer(operator, "b")
+        if b.dtype is DType.INT32 and a.dtype is DType.INT8:
+            a, b = b, a
+        inputs = {"a": a.tensor, "b": b.tensor}
+        scale = a.scale
+        if a.dtype is DType.INT8:
+            scale = max(a.scale.max(), b.scale.max()).reshape(1) / 2**SUM_BITS
+            inputs |= self.tables(operator.name, a.scale / scale, "a_")
+        inputs |= self.tables(operator.name, b.scale / scale, "b_")
+        self.emit(operator, inputs, scale)
+
+    def layernorm(self, operator: Operator) -> None:
+        """int32 (or int8) -> int8; gamma and beta are integer tables at the output's scale."""
+        import numpy as np
+
+        x = self.integer(operator, "x")
+        absmax = self.calibration.of(operator.inputs["x"]).absmax or 1.0
+        common = np.array([NORM_HEADROOM * absmax / 2**20])
+        scale = self.activation_scale(operator.output)
+        gamma, beta, attributes = layernorm_tables(
+            self.weight(operator, "gamma"),
+            self.weight(operator, "beta"),
+            epsilon=number(operator, "epsilon"),
+            input_scale=float(common[0]),
+            output_scale=scale,
+        )
+        inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / common)}
+        for slot, data in (("gamma", gamma), ("beta", beta)):
+            inputs[slot] = self.static(
+                operator.inputs[slot], data, DType.INT32, TensorRole.CONSTANT
+            )
+        self.emit(operator, inputs, scale, dict(attributes))
+
+    def softmax(self, operator: Operator) -> None:
+        """int32 scores -> int8 probabilities at scale 1/127."""
+        import numpy as np
+
+        x = self.integer(operator, "x")
+        inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / EXP_SCALE)}
+        if "mask" in operator.inputs:
+            inputs["mask"] = self.floats[operator.inputs["mask"]]
+        attributes = {**operator.attributes, **softmax_attributes()}
+        self.emit(operator, inputs, np.array([1 / INT8_MAX]), attributes)
+
+    def gelu(self, operator: Operator) -> None:
+        """int32 -> int8 by i-GELU, whatever approximation the float operator takes."""
+        import numpy as np
+
+        x = self.integer(operator, "x")
+        common = gelu_input_scale(self.calibration.of(operator.inputs["x"]).absmax)
+        scale = self.activation_scale(operator.output)
+        inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / np.array([common]))}
+        self.emit(operator, inputs, scale, dict(gelu_attributes(common, float(scale[0]))))
+
+    def host(self, operator: Operator) -> None:
+        """An operator in floating point, on dequantized operands."""
+        inputs = {slot: self.as_float(name) for slot, name in operator.inputs.items()}
+        self.floats[operator.output] = self.builder.add(
+            operator.kind, operator.name, inputs, operator.attributes, part=operator.part
+        )
+
+    def as_float(self, name: str) -> str:
+        """The tensor in floating point: as it is, or dequantized on the host."""
+        if name not in self.floats:
+            self.floats[name] = dequantized(self, name, self.integers[name])
+        return self.floats[name]
+
+
+METHOD = IntegerOnly()

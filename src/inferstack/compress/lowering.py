@@ -1,0 +1,221 @@
+"""What the int8 methods share: scales, quantized weights, and the matmuls on int8 operands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inferstack.compress.calibration import Calibration
+from inferstack.core.dtypes import DType
+from inferstack.core.errors import InputError
+from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
+from inferstack.ops.builder import GraphBuilder
+from inferstack.ops.quantization import INT8_MAX, dyadic, quantize
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+    Scale = npt.NDArray[np.float64]
+
+ARRAY_KINDS = frozenset({"matmul", "attention_scores", "attention_context"})
+"""Kinds that the array computes on int8 operands."""
+WEIGHT_SCALE_SPAN = 2.0**14
+"""A column's scale is at least the largest one over this: a column of near zeros would otherwise
+blow the residual and the bias, which are brought to its accumulator scale, out of int32."""
+ACCUMULATOR_LIMIT = 2**30
+"""Bias and residual stay under this at accumulator scale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Integer:
+    """An integer tensor of the new graph. scale: (1,) or (channels,): real = scale * integer."""
+
+    tensor: str
+    dtype: DType
+    scale: Scale
+
+
+class Lowering:
+    """A float graph on its way to integers.
+
+    integers, floats: the new graph's forms of each old tensor, by the old tensor's name.
+    """
+
+    def __init__(self, graph: Graph, calibration: Calibration, name: str) -> None:
+        self.graph = graph
+        self.calibration = calibration
+        self.builder = GraphBuilder(f"{graph.name} {name}")
+        self.method = name
+        self.integers: dict[str, Integer] = {}
+        self.floats: dict[str, str] = {}
+        for tensor in graph.inputs:
+            self.floats[tensor] = self.builder.declare(graph.tensors[tensor])
+
+    def refuse(self, operator: Operator, what: str, hint: str | None = None) -> InputError:
+        """The error for an operator that this method cannot handle."""
+        return InputError(
+            f"compress {self.method}",
+            f"operator {operator.name} ({operator.kind}) {what}",
+            hint=hint,
+        )
+
+    # -- values ---------------------------------------------------------------------------------
+
+    def weight(self, operator: Operator, slot: str) -> Array:
+        """The float64 data of a weight operand. Raises InputError where it has none."""
+        import numpy as np
+
+        tensor = self.graph.tensors[operator.inputs[slot]]
+        if tensor.data is None:
+            raise self.refuse(operator, f"needs the values of {tensor.name}, which has none")
+        return np.asarray(tensor.data, dtype=np.float64)
+
+    def static(
+        self, name: str, data: Array, dtype: DType, role: TensorRole, scale: Scale | None = None
+    ) -> str:
+        """Declare a weight or constant with `data`, unless it is there already."""
+        if name not in self.builder.tensors:
+            self.builder.declare(
+                Tensor(name=name, shape=data.shape, dtype=dtype, role=role, data=data, scale=scale)
+            )
+        return name
+
+    def tables(self, operator: str, ratio: Scale, prefix: str = "") -> dict[str, str]:
+        """Slots `<prefix>multiplier` and `<prefix>shift` for a rescale by `ratio`, (1,) or (n,)."""
+        multiplier, shift = dyadic(ratio)
+        slots = {f"{prefix}multiplier": multiplier, f"{prefix}shift": shift}
+        return {
+            slot: self.static(f"{operator}.{slot}", data, DType.INT32, TensorRole.CONSTANT)
+            for slot, data in slots.items()
+        }
+
+    def emit(
+        self,
+        operator: Operator,
+        inputs: dict[str, str],
+        scale: Scale,
+        attributes: dict[str, Any] | None = None,
+    ) -> Integer:
+        """Add the integer form of `operator`, and register its result."""
+        name = self.builder.add(
+            operator.kind,
+            operator.name,
+            inputs,
+            attributes or {},
+            part=operator.part,
+            scale=tensor_scale(scale),
+        )
+        value = Integer(tensor=name, dtype=self.builder.tensors[name].dtype, scale=scale)
+        self.integers[operator.output] = value
+        return value
+
+    # -- scales ---------------------------------------------------------------------------------
+
+    def activation_scale(self, tensor: str) -> Scale:
+        """The calibrated scale (1,) of an int8 activation."""
+        import numpy as np
+
+        return np.array([self.calibration.clip(tensor) / INT8_MAX])
+
+    def int8(self, operator: Operator, slot: str) -> Integer:
+        """The int8 form of an operand. Raises InputError where there is none."""
+        value = self.integers.get(operator.inputs[slot])
+        if value is None or value.dtype is not DType.INT8:
+            raise self.refuse(operator, f"needs {operator.inputs[slot]} as int8")
+        return value
+
+    # -- operators on the array -----------------------------------------------------------------
+
+    def matmul(self, operator: Operator, requantize_output: bool) -> None:
+        """a int8 @ b int8 + bias int32 -> int32, or int8 where `requantize_output`.
+
+        A scale per channel of `a` is folded into the rows of the weight.
+        """
+        import numpy as np
+
+        a = self.int8(operator, "a")
+        source = self.graph.tensors[operator.inputs["b"]]
+        if source.role is not TensorRole.WEIGHT:
+            raise self.refuse(operator, "multiplies two activations; its b has to be a weight")
+        transposed = bool(operator.attributes.get("transpose_b", False))
+        weight = self.weight(operator, "b")
+        weight = weight.T if transposed else weight
+        common = float(np.exp(np.log(a.scale).mean()))
+        weight = weight * (a.scale / common)[:, None] if a.scale.size > 1 else weight
+        bias = self.weight(operator, "bias") if "bias" in operator.inputs else None
+        scale = weight_scale(weight, common, bias)
+        quantized = quantize(weight, scale)
+        inputs = {"a": a.tensor}
+        stored = np.ascontiguousarray(quantized.T if transposed else quantized)
+        inputs["b"] = self.static(
+            source.name, stored, DType.INT8, TensorRole.WEIGHT, None if transposed else scale
+        )
+        accumulator = common * scale
+        if bias is not None:
+            inputs["bias"] = self.static(
+                operator.inputs["bias"],
+                np.rint(bias / accumulator).astype(np.int32),
+                DType.INT32,
+                TensorRole.WEIGHT,
+                accumulator,
+            )
+        self._finish(operator, inputs, accumulator, requantize_output)
+
+    def attention_scores(self, operator: Operator) -> None:
+        """Q K^T -> int32; the scale attribute is folded into the result's scale."""
+        query, key = self.int8(operator, "query"), self.int8(operator, "key")
+        factor = number(operator, "scale")
+        self.emit(
+            operator,
+            {"query": query.tensor, "key": key.tensor},
+            query.scale * key.scale * factor,
+            {name: value for name, value in operator.attributes.items() if name != "scale"},
+        )
+
+    def attention_context(self, operator: Operator, requantize_output: bool) -> None:
+        """Probabilities int8 @ value int8 -> int8, or int32."""
+        probabilities, value = self.int8(operator, "probabilities"), self.int8(operator, "value")
+        inputs = {"probabilities": probabilities.tensor, "value": value.tensor}
+        self._finish(operator, inputs, probabilities.scale * value.scale, requantize_output)
+
+    def _finish(
+        self, operator: Operator, inputs: dict[str, str], accumulator: Scale, requantize: bool
+    ) -> None:
+        """Emit with the rescale to int8, or with the accumulator as it is."""
+        attributes = dict(operator.attributes)
+        if not requantize:
+            self.emit(operator, inputs, accumulator, attributes)
+            return
+        scale = self.activation_scale(operator.output)
+        inputs = {**inputs, **self.tables(operator.name, accumulator / scale)}
+        self.emit(operator, inputs, scale, attributes)
+
+
+def number(operator: Operator, attribute: str) -> float:
+    """A numeric attribute."""
+    value = operator.attributes[attribute]
+    assert isinstance(value, int | float), f"{operator.name}.{attribute} is no number"
+    return float(value)
+
+
+def tensor_scale(scale: Scale) -> Scale:
+    """A scale (1,) as the () that `Tensor` wants; one per channel as it is."""
+    return scale.reshape(()) if scale.size == 1 else scale
+
+
+def weight_scale(weight: Array, activation: float, bias: Array | None) -> Scale:
+    """The scale (n,) of each column of weight (k, n), for activations of scale `activation`.
+
+    The column's largest magnitude over 127, but not so small that the bias leaves int32 at the
+    accumulator's scale.
+    """
+    import numpy as np
+
+    scale = np.abs(weight).max(axis=0) / INT8_MAX
+    largest = float(scale.max()) or 1.0
+    scale = np.maximum(scale, largest / WEIGHT_SCALE_SPAN)
+    if bias is not None:
+        scale = np.maximum(scale, np.abs(bias) / ACCUMULATOR_LIMIT / activation)
+    return np.asarray(scale, dtype=np.float64)
