@@ -32,8 +32,8 @@ def clip(q: int, limit: int) -> int:
     return max(-limit, min(limit, q))
 
 
-def big_gelu(q: int, constants: Sequence[int]) -> int:
-    qb, qc, out_multiplier, out_shift = constants
+def big_gelu(q: int, constants: Sequence[int], out_multiplier: int, out_shift: int) -> int:
+    qb, qc = constants
     q = clip(q, 2**15 - 1)
     sign = (q > 0) - (q < 0)
     erf = sign * (qc - (min(abs(q), qb) - qb) ** 2)
@@ -130,13 +130,15 @@ def test_i_sqrt_at_all_small_numbers_and_around_squares() -> None:
 @settings(deadline=None)
 @given(INT32, st.floats(0.01, 100), st.floats(1e-4, 1))
 def test_gelu_equals_unbounded_integers(q: int, largest: float, output_scale: float) -> None:
-    attributes = quantization.gelu_attributes(quantization.gelu_input_scale(largest), output_scale)
+    attributes, value_scale = quantization.gelu_attributes(quantization.gelu_input_scale(largest))
+    tables = quantization.dyadic(value_scale / output_scale)
+    out = int(tables[0][0]), int(tables[1][0])
     constants = quantization.constants("gelu", attributes)
     assert constants[1] < 2**31
     assert constants[0] < 2**16
-    assert integer.gelu_element(q, constants) == big_gelu(q, constants.tolist())
+    assert integer.gelu_element(q, constants, *out) == big_gelu(q, constants.tolist(), *out)
     small = q % 2**16 - 2**15
-    assert integer.gelu_element(small, constants) == big_gelu(small, constants.tolist())
+    assert integer.gelu_element(small, constants, *out) == big_gelu(small, constants.tolist(), *out)
 
 
 @settings(deadline=None)
@@ -217,9 +219,8 @@ def test_i_gelu_has_the_published_error() -> None:
     """RMS 0.0082, maximum 0.018 on [-4, 4]. Source: I-BERT table 1 (survey of the project, 7.1)."""
     x = np.linspace(-4, 4, 20_001)
     scale = 4 / (2**15 - 1)
-    attributes = quantization.gelu_attributes(scale, 1.0)
-    erf_out = quantization.ERF_A * scale**2 / 2
-    value_scale = scale * erf_out / 2
+    attributes, shifted_scale = quantization.gelu_attributes(scale)
+    value_scale = shifted_scale / 2**integer.GELU_PRODUCT_SHIFT
     mine = np.array(
         [
             integer.i_gelu(round(value / scale), attributes["qb"], attributes["qc"]) * value_scale

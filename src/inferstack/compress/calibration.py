@@ -42,13 +42,14 @@ class Clipping(StrEnum):
 class Statistics:
     """One tensor (..., channels) over all attended tokens.
 
-    histogram: counts by magnitude, 64 bins per octave. channel_absmax, channel_mean: (channels,).
+    histogram: counts by magnitude, 64 bins per octave. channel_absmax, channel_square (the mean
+    square): (channels,).
     """
 
     tensor: str
     histogram: npt.NDArray[np.int64]
     channel_absmax: npt.NDArray[np.float64]
-    channel_mean: npt.NDArray[np.float64]
+    channel_square: npt.NDArray[np.float64]
 
     @property
     def absmax(self) -> float:
@@ -201,7 +202,7 @@ class _Collector:
         index = (bits & np.uint32(0x7FFFFFFF)) >> np.uint32(BIN_SHIFT)
         counts = np.bincount(index.reshape(-1), minlength=1 << (31 - BIN_SHIFT))
         absmax = np.abs(rows).max(axis=0).astype(np.float64)
-        total = rows.sum(axis=0, dtype=np.float64)
+        total = np.square(rows, dtype=np.float64).sum(axis=0)
         if self.histogram is None or self.absmax is None or self.total is None:
             self.histogram, self.absmax, self.total = counts, absmax, total
         else:
@@ -222,5 +223,5 @@ class _Collector:
             tensor=tensor,
             histogram=self.histogram.astype(np.int64),
             channel_absmax=self.absmax,
-            channel_mean=self.total / self.rows,
+            channel_square=self.total / self.rows,
         )

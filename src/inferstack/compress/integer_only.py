@@ -118,7 +118,7 @@ class _IntegerLowering(Lowering):
         x = self.integer(operator, "x")
         absmax = self.calibration.of(operator.inputs["x"]).absmax or 1.0
         common = np.array([NORM_HEADROOM * absmax / 2**20])
-        scale = self.activation_scale(operator.output)
+        scale = self.channel_scale(operator.output)
         gamma, beta, attributes = layernorm_tables(
             self.weight(operator, "gamma"),
             self.weight(operator, "beta"),
@@ -150,9 +150,11 @@ class _IntegerLowering(Lowering):
 
         x = self.integer(operator, "x")
         common = gelu_input_scale(self.calibration.of(operator.inputs["x"]).absmax)
-        scale = self.activation_scale(operator.output)
+        attributes, value_scale = gelu_attributes(common)
+        scale = self.channel_scale(operator.output)
         inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / np.array([common]))}
-        self.emit(operator, inputs, scale, dict(gelu_attributes(common, float(scale[0]))))
+        inputs |= self.tables(operator.name, value_scale / scale, "out_")
+        self.emit(operator, inputs, scale, dict(attributes))
 
     def host(self, operator: Operator) -> None:
         """An operator in floating point, on dequantized operands."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from inferstack.compress.balance import balanced_scale
 from inferstack.compress.calibration import Calibration
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
@@ -118,6 +119,18 @@ class Lowering:
         import numpy as np
 
         return np.array([self.calibration.clip(tensor) / INT8_MAX])
+
+    def channel_scale(self, tensor: str) -> Scale:
+        """A scale (channels,) for an int8 activation that matmuls and residual adds read."""
+        readers = [
+            self.weight(user, "b").T
+            if user.attributes.get("transpose_b")
+            else self.weight(user, "b")
+            for user in self.graph.consumers(tensor)
+            if user.kind == "matmul" and user.inputs["a"] == tensor
+        ]
+        residual = any(user.kind == "add" for user in self.graph.consumers(tensor))
+        return balanced_scale(self.calibration.of(tensor), readers, residual)
 
     def int8(self, operator: Operator, slot: str) -> Integer:
         """The int8 form of an operand. Raises InputError where there is none."""

@@ -29,7 +29,7 @@ GELU_RANGE_MIN = 2.0
 """i-GELU's input covers at least +-2, which keeps its qc under 2^31."""
 
 CONSTANTS: Mapping[str, tuple[str, ...]] = {
-    "gelu": ("qb", "qc", "out_multiplier", "out_shift"),
+    "gelu": ("qb", "qc"),
     "softmax": ("qb", "qc", "q_ln2", "one"),
     "layernorm": ("epsilon_sum", "output_shift"),
 }
@@ -78,20 +78,20 @@ def gelu_input_scale(largest: float) -> float:
     return max(largest, GELU_RANGE_MIN) / (2**15 - 1)
 
 
-def gelu_attributes(input_scale: float, output_scale: float) -> dict[str, int]:
-    """Constants of i-GELU from its input's common scale to int8 at `output_scale`."""
+def gelu_attributes(input_scale: float) -> tuple[dict[str, int], float]:
+    """Constants of i-GELU for its input's common scale, and the scale of what it computes.
+
+    The output tables rescale from that scale to the int8 result's.
+    """
     from inferstack.ops.kernels.integer import GELU_PRODUCT_SHIFT
 
     erf_scale = input_scale / math.sqrt(2)
     erf_out_scale = ERF_A * erf_scale**2
     value_scale = input_scale * erf_out_scale / 2 * 2**GELU_PRODUCT_SHIFT
-    multiplier, shift = dyadic(value_scale / output_scale)
     return {
         "qb": math.floor(ERF_B / erf_scale),
         "qc": math.floor(1 / erf_out_scale),
-        "out_multiplier": int(multiplier[0]),
-        "out_shift": int(shift[0]),
-    }
+    }, value_scale
 
 
 def softmax_attributes(input_scale: float = EXP_SCALE, one: int = INT8_MAX) -> dict[str, int]:

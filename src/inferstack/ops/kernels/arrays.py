@@ -52,10 +52,18 @@ def add_rows(a: Array, b: Array, out: Array) -> None:
 
 
 @compiled
-def gelu_rows(x: Array, multiplier: Array, shift: Array, constants: Array, out: Array) -> None:
+def gelu_rows(
+    x: Array,
+    multiplier: Array,
+    shift: Array,
+    out_multiplier: Array,
+    out_shift: Array,
+    constants: Array,
+    out: Array,
+) -> None:
     """i-GELU of x (rows, n) int32 -> out (rows, n) int8."""
     for r in range(x.shape[0]):
-        gelu_row(x[r], multiplier, shift, constants, out[r])
+        gelu_row(x[r], multiplier, shift, out_multiplier, out_shift, constants, out[r])
 
 
 @compiled

@@ -6,7 +6,7 @@ Divisions are floor divisions.
 Constants of an operator travel as one packed int64 vector (what a config instruction carries),
 made by `inferstack.ops.quantization.constants`:
 
-    gelu       [qb, qc, out_multiplier, out_shift]
+    gelu       [qb, qc]
     softmax    [qb, qc, q_ln2, one]
     layernorm  [epsilon_sum, output_shift]
 
@@ -105,8 +105,8 @@ def i_gelu(q: int, qb: int, qc: int) -> int:
 
 
 @compiled
-def gelu_element(q: int, constants: Array) -> int:
-    """int8 GELU of a common-scale value; `constants` [qb, qc, out_multiplier, out_shift].
+def gelu_element(q: int, constants: Array, out_multiplier: int, out_shift: int) -> int:
+    """int8 GELU of a common-scale value; `constants` [qb, qc].
 
     q is clipped to 16 bits; the product loses 16 bits with rounding, which leaves
     |v| <= 2^15 * 2 qc / 2^16 = qc < 2^31, what `rescale` takes.
@@ -114,19 +114,31 @@ def gelu_element(q: int, constants: Array) -> int:
     clipped = min(max(q, -GELU_INPUT_MAX), GELU_INPUT_MAX)
     product = i_gelu(clipped, constants[0], constants[1])
     value = (product + (1 << (GELU_PRODUCT_SHIFT - 1))) >> GELU_PRODUCT_SHIFT
-    return requantize(value, constants[2], constants[3])
+    return requantize(value, out_multiplier, out_shift)
 
 
 @compiled
-def gelu_row(x: Array, multiplier: Array, shift: Array, constants: Array, out: Array) -> None:
-    """i-GELU of one row: x (n,) int32 -> out (n,) int8.
+def gelu_row(
+    x: Array,
+    multiplier: Array,
+    shift: Array,
+    out_multiplier: Array,
+    out_shift: Array,
+    constants: Array,
+    out: Array,
+) -> None:
+    """i-GELU of one row: x (n,) int32 -> out (n,) int8. constants: [qb, qc].
 
     multiplier, shift: (n,) or (1,): the rescale of each channel to the operator's common scale.
+    out_multiplier, out_shift: (n,) or (1,): from i-GELU's scale to each channel of the output.
     """
     table = 0 if multiplier.shape[0] == 1 else 1
+    out_table = 0 if out_multiplier.shape[0] == 1 else 1
     for i in range(x.shape[0]):
         common = rescale(x[i], multiplier[i * table], shift[i * table])
-        out[i] = gelu_element(common, constants)
+        out[i] = gelu_element(
+            common, constants, out_multiplier[i * out_table], out_shift[i * out_table]
+        )
 
 
 @compiled

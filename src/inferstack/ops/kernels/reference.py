@@ -72,10 +72,12 @@ def softmax(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
 
 
 def gelu(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
-    """int8 i-GELU of x (..., n) int32."""
+    """int8 i-GELU of x (..., n) int32, with tables on the way in and (`out_`) on the way out."""
     x = arrays.by_rows(inputs["x"].astype(np.int32, copy=False))
     out = np.empty(x.shape, dtype=np.int8)
-    arrays.gelu_rows(x, *_tables(inputs, ""), constants("gelu", attributes), out)
+    arrays.gelu_rows(
+        x, *_tables(inputs, ""), *_tables(inputs, "out_"), constants("gelu", attributes), out
+    )
     return out.reshape(inputs["x"].shape)
 
 
