@@ -1,0 +1,214 @@
+"""Saved models come back bit-equal; damaged ones are refused with one clear message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from inferstack.compress.artifact import load, save
+from inferstack.compress.calibration import Calibration
+from inferstack.compress.method import method
+from inferstack.core.errors import CheckpointError
+from inferstack.ir.graph import Graph
+from inferstack.ops.execute import execute
+
+Feeds = Mapping[str, npt.NDArray[Any]]
+
+
+@pytest.fixture(params=["integer-only", "int8-float"])
+def compressed(request: pytest.FixtureRequest, tiny: Graph, calibration: Calibration) -> Graph:
+    return method(request.param).apply(tiny, calibration)
+
+
+def test_a_roundtrip_executes_bit_equal(compressed: Graph, feeds: Feeds, tmp_path: Path) -> None:
+    save(compressed, tmp_path)
+    loaded = load(tmp_path)
+    before, after = execute(compressed, feeds, keep=True), execute(loaded, feeds, keep=True)
+    assert list(before) == list(after)
+    for name, values in before.items():
+        assert values.dtype == after[name].dtype
+        assert np.array_equal(values, after[name]), name
+
+
+def test_a_roundtrip_keeps_everything(compressed: Graph, tmp_path: Path) -> None:
+    save(compressed, tmp_path)
+    loaded = load(tmp_path)
+    assert (loaded.name, loaded.inputs, loaded.outputs) == (
+        compressed.name,
+        compressed.inputs,
+        compressed.outputs,
+    )
+    for ours, theirs in zip(compressed.operators, loaded.operators, strict=True):
+        assert (ours.name, ours.kind, ours.output, ours.part) == (
+            theirs.name,
+            theirs.kind,
+            theirs.output,
+            theirs.part,
+        )
+        assert dict(ours.inputs) == dict(theirs.inputs)
+        assert dict(ours.attributes) == dict(theirs.attributes)
+        assert [type(v) for v in ours.attributes.values()] == [
+            type(v) for v in theirs.attributes.values()
+        ]
+    for name, tensor in compressed.tensors.items():
+        other = loaded.tensors[name]
+        assert (tensor.shape, tensor.dtype, tensor.role) == (other.shape, other.dtype, other.role)
+        assert (tensor.scale is None) == (other.scale is None)
+        if tensor.scale is not None and other.scale is not None:
+            assert np.array_equal(tensor.scale, other.scale)
+
+
+def test_the_same_graph_gives_the_same_bytes(compressed: Graph, tmp_path: Path) -> None:
+    first, second = save(compressed, tmp_path / "a"), save(compressed, tmp_path / "b")
+    for left, right in zip(first, second, strict=True):
+        assert left.read_bytes() == right.read_bytes()
+
+
+Record = dict[str, Any]
+
+
+def edited(change: Callable[[Record], object]) -> Callable[[Path], None]:
+    """A damage to graph.json."""
+
+    def damage(folder: Path) -> None:
+        path = folder / "graph.json"
+        record = json.loads(path.read_text())
+        change(record)
+        path.write_text(json.dumps(record))
+
+    return damage
+
+
+def revalued(change: Callable[[dict[str, npt.NDArray[Any]]], object]) -> Callable[[Path], None]:
+    """A damage to model.safetensors."""
+
+    def damage(folder: Path) -> None:
+        path = folder / "model.safetensors"
+        values = load_file(path)
+        change(values)
+        save_file(values, path)
+
+    return damage
+
+
+def tensor(record: Record, name: str) -> Record:
+    found: Record = next(item for item in record["tensors"] if item["name"] == name)
+    return found
+
+
+def operator(record: Record, name: str) -> Record:
+    found: Record = next(item for item in record["operators"] if item["name"] == name)
+    return found
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no structure": (lambda f: (f / "graph.json").unlink(), r"graph\.json: cannot be read"),
+    "no values": (lambda f: (f / "model.safetensors").unlink(), "cannot be read as safetensors"),
+    "not JSON": (lambda f: (f / "graph.json").write_text("{"), "is not JSON in UTF-8"),
+    "not UTF-8": (lambda f: (f / "graph.json").write_bytes(b"\xff\xfe"), "is not JSON in UTF-8"),
+    "deep JSON": (lambda f: (f / "graph.json").write_text("[" * 10**6), "is not JSON in UTF-8"),
+    "a key twice": (
+        lambda f: (f / "graph.json").write_text('{"format": 1, "format": 2}'),
+        "the key 'format' occurs twice",
+    ),
+    "another file": (lambda f: (f / "graph.json").write_text("[]"), "is not a graph of ours"),
+    "another version": (edited(lambda r: r.update(version=99)), "has another version; got 99"),
+    "an unknown key": (edited(lambda r: r.update(extra=1)), "extra: Extra inputs are not"),
+    "a text for a number": (
+        edited(lambda r: tensor(r, "words").update(shape=["50", 32])),
+        r"tensors\.\d+\.shape\.0: Input should be a valid integer",
+    ),
+    "a negative size": (
+        edited(lambda r: tensor(r, "words").update(shape=[-50, 32])),
+        "greater than or equal to 1",
+    ),
+    "an absurd size": (
+        edited(lambda r: tensor(r, "words").update(shape=[2**40, 2**40])),
+        "tensor words is absurdly large",
+    ),
+    "another size": (
+        edited(lambda r: tensor(r, "words").update(shape=[32, 50])),
+        "tensor words has another shape or type than graph.json says",
+    ),
+    "another type": (
+        edited(lambda r: tensor(r, "words").update(dtype="int16")),
+        "tensor words has another shape or type",
+    ),
+    "an unknown type": (
+        edited(lambda r: tensor(r, "words").update(dtype="int7")),
+        "String should match pattern",
+    ),
+    "a scale of zero": (
+        edited(lambda r: tensor(r, "layer0.softmax").update(scale=0.0)),
+        "greater than 0",
+    ),
+    "too many scales": (
+        edited(lambda r: tensor(r, "words").update(scale=[1.0, 2.0])),
+        "tensor words has the wrong number of scales",
+    ),
+    "an unknown tensor": (
+        edited(lambda r: operator(r, "layer0.gelu")["inputs"].update(x="nowhere")),
+        "operator layer0.gelu names a tensor that is not there: nowhere",
+    ),
+    "an unknown kind": (
+        edited(lambda r: operator(r, "layer0.gelu").update(kind="gelo")),
+        "breaks a rule: .*unknown operator kind",
+    ),
+    "another order": (
+        edited(lambda r: r["operators"].reverse()),
+        "breaks a rule: .* before it is written",
+    ),
+    "a missing input": (
+        edited(lambda r: r.update(inputs=["ids"])),
+        "inputs are not the tensors of role input",
+    ),
+    "a tensor twice": (
+        edited(lambda r: r["tensors"].append(tensor(r, "ids"))),
+        "tensor ids is declared twice",
+    ),
+    "no output": (edited(lambda r: r.update(outputs=[])), "outputs: List should have at least"),
+    "values cut off": (
+        lambda f: (f / "model.safetensors").write_bytes(
+            (f / "model.safetensors").read_bytes()[:-100]
+        ),
+        "cannot be read as safetensors",
+    ),
+    "a tensor missing": (revalued(lambda v: v.pop("words")), "tensor words is missing"),
+    "a tensor more": (
+        revalued(lambda v: v.update(more=np.zeros(3, dtype=np.int8))),
+        "holds tensors that the graph does not have; got \\['more'\\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_refused_by_name(
+    name: str, tiny: Graph, calibration: Calibration, tmp_path: Path
+) -> None:
+    damage, message = DAMAGES[name]
+    save(method("integer-only").apply(tiny, calibration), tmp_path)
+    damage(tmp_path)
+    with pytest.raises(CheckpointError, match=message):
+        load(tmp_path)
+
+
+def test_values_that_are_not_numbers_are_refused(
+    tiny: Graph, calibration: Calibration, tmp_path: Path
+) -> None:
+    save(method("int8-float").apply(tiny, calibration), tmp_path)
+    revalued(lambda v: v["words"].fill(np.nan))(tmp_path)
+    with pytest.raises(CheckpointError, match="tensor words has values that are not finite"):
+        load(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tiny: Graph, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save(tiny, tmp_path / "file" / "folder")

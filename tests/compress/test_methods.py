@@ -1,0 +1,204 @@
+"""The rewritten graphs: what is integer, where (de)quantization stands, how close they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from inferstack.compress.accuracy import accuracy
+from inferstack.compress.balance import balanced_scale, predicted_error
+from inferstack.compress.calibration import Calibration, Statistics, calibrate
+from inferstack.compress.method import method, methods
+from inferstack.core.dtypes import DType
+from inferstack.core.errors import InputError, UnknownNameError
+from inferstack.ir.graph import Graph, TensorRole
+from inferstack.ops.builder import GraphBuilder
+from inferstack.ops.execute import execute
+
+Feeds = Mapping[str, npt.NDArray[Any]]
+
+
+@pytest.fixture(scope="module")
+def program(tiny: Graph, calibration: Calibration) -> Graph:
+    return method("integer-only").apply(tiny, calibration)
+
+
+@pytest.fixture(scope="module")
+def baseline(tiny: Graph, calibration: Calibration) -> Graph:
+    return method("int8-float").apply(tiny, calibration)
+
+
+def test_both_methods_are_found() -> None:
+    assert {"integer-only", "int8-float"} <= set(methods())
+    with pytest.raises(UnknownNameError, match="did you mean 'integer-only'"):
+        method("integer_only")
+
+
+def test_the_integer_program_has_no_float_before_the_last_dequantize(program: Graph) -> None:
+    kinds = [operator.kind for operator in program.operators]
+    assert kinds[-2:] == ["dequantize", "mean_pool"]
+    for operator in program.operators[:-2]:
+        for tensor in (*program.operands(operator).values(), program.result(operator)):
+            assert tensor.dtype.is_integer, (operator.name, tensor.name)
+        assert not any(type(value) is float for value in operator.attributes.values())
+
+
+def test_operators_keep_their_names(tiny: Graph, program: Graph, baseline: Graph) -> None:
+    names = {operator.name for operator in tiny.operators}
+    assert {operator.name for operator in program.operators} == {*names, "layer1.norm2.dequantized"}
+    assert names < {operator.name for operator in baseline.operators}
+
+
+def test_types_of_the_integer_layer(program: Graph) -> None:
+    expected = {
+        "query": DType.INT8,
+        "scores": DType.INT32,
+        "softmax": DType.INT8,
+        "context": DType.INT8,
+        "output": DType.INT32,
+        "add1": DType.INT32,
+        "norm1": DType.INT8,
+        "inner": DType.INT32,
+        "gelu": DType.INT8,
+        "outer": DType.INT32,
+        "add2": DType.INT32,
+        "norm2": DType.INT8,
+    }
+    assert {name: program.tensors[f"layer0.{name}"].dtype for name in expected} == expected
+
+
+def test_the_residual_is_brought_to_the_accumulator_scale(program: Graph) -> None:
+    add = next(operator for operator in program.operators if operator.name == "layer0.add1")
+    assert add.inputs["a"] == "layer0.output"
+    assert "a_multiplier" not in add.inputs
+    assert "b_multiplier" in add.inputs
+    accumulator, total = program.tensors["layer0.output"], program.tensors["layer0.add1"]
+    assert accumulator.scale is not None
+    assert total.scale is not None
+    assert np.array_equal(accumulator.scale, total.scale)
+
+
+def test_the_baseline_quantizes_and_dequantizes_around_every_float_operator(
+    baseline: Graph,
+) -> None:
+    kinds = Counter(operator.kind for operator in baseline.operators)
+    # Per layer: x into query, key and value (once), probabilities, norm1 and gelu are quantized.
+    assert kinds["quantize"] == 2 * 4
+    # Per layer: scores, output, inner and outer come back.
+    assert kinds["dequantize"] == 2 * 4
+    for name in ("query", "key", "value", "context"):
+        assert baseline.tensors[f"layer1.{name}"].dtype is DType.INT8
+    for kind in ("softmax", "layernorm", "gelu", "add"):
+        for operator in baseline.operators:
+            if operator.kind == kind:
+                assert baseline.result(operator).dtype is DType.FLOAT32
+
+
+def test_real_values_follow_from_the_scales(tiny: Graph, program: Graph, feeds: Feeds) -> None:
+    """Every integer tensor times its scale is near the float tensor of the same name."""
+    truth = execute(tiny, feeds, keep=True)
+    integers = execute(program, feeds, keep=True)
+    mask = feeds["mask"] != 0
+    checked = 0
+    for name, expected in truth.items():
+        scale = program.tensors[name].scale
+        if expected.ndim == 3 and scale is not None:
+            real = (integers[name] * scale)[mask]
+            rms = float(np.sqrt(((real - expected[mask]) ** 2).mean()))
+            assert rms < 0.06 * float(np.sqrt((expected[mask] ** 2).mean())), name
+            checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize("name", ["integer-only", "int8-float"])
+def test_embeddings_stay_close(
+    name: str, tiny: Graph, calibration: Calibration, feeds: Feeds
+) -> None:
+    result = accuracy(tiny, method(name).apply(tiny, calibration), feeds)
+    assert result.mean_cosine > 0.995
+    assert result.worst_cosine > 0.98
+
+
+def test_applying_twice_gives_the_same_bits(
+    tiny: Graph, program: Graph, calibration: Calibration
+) -> None:
+    again = method("integer-only").apply(tiny, calibration)
+    assert list(again.tensors) == list(program.tensors)
+    for name, tensor in again.tensors.items():
+        if tensor.data is not None:
+            assert np.array_equal(tensor.data, program.tensors[name].data)  # type: ignore[arg-type]
+
+
+def small_graph(kind: str, attributes: dict[str, Any] | None = None) -> Graph:
+    """matmul, then one operator of `kind`."""
+    builder = GraphBuilder("small")
+    builder.tensor("ids", (1, 4), DType.INT64, TensorRole.INPUT)
+    random = np.random.default_rng(0)
+
+    def weight(name: str, *shape: int) -> str:
+        data = random.normal(0, 1, shape).astype(np.float32)
+        return builder.tensor(name, shape, DType.FLOAT32, TensorRole.WEIGHT, data)
+
+    x = builder.add("embedding", "word", {"table": weight("table", 9, 8), "ids": "ids"})
+    y = builder.add("matmul", "dense", {"a": x, "b": weight("w", 8, 8)})
+    builder.add(kind, "last", {"x": y}, attributes)
+    return builder.build(("last",))
+
+
+def test_a_kind_without_integer_form_names_the_operator() -> None:
+    graph = small_graph("tanh")
+    calibration = calibrate(graph, [{"ids": np.arange(8).reshape(2, 4)}])
+    with pytest.raises(InputError, match=r"operator last \(tanh\) has no integer form") as caught:
+        method("integer-only").apply(graph, calibration)
+    assert "int8-float keeps such operators in floating point" in str(caught.value)
+    assert method("int8-float").apply(graph, calibration).operators[-1].kind == "tanh"
+
+
+def test_a_graph_without_weights_is_refused(tiny: Graph, calibration: Calibration) -> None:
+    import dataclasses
+
+    tensors = {n: dataclasses.replace(t, data=None) for n, t in tiny.tensors.items()}
+    bare = dataclasses.replace(tiny, tensors=tensors)
+    with pytest.raises(InputError, match="needs the values of words, which has none"):
+        method("integer-only").apply(bare, calibration)
+
+
+def statistics(absmax: npt.NDArray[np.float64]) -> Statistics:
+    return Statistics(
+        tensor="x",
+        histogram=np.ones(1, dtype=np.int64),
+        channel_absmax=absmax,
+        channel_square=(absmax / 3) ** 2,
+    )
+
+
+def test_balanced_scale_covers_every_channel_and_beats_both_extremes() -> None:
+    random = np.random.default_rng(5)
+    absmax = np.exp(random.normal(0, 1, 64))
+    readers = [random.normal(0, 1, (64, 48)) * np.exp(random.normal(0, 0.5, (64, 1)))]
+    given = statistics(absmax)
+    scale = balanced_scale(given, readers, residual=False)
+    assert (scale * 127 >= absmax * (1 - 1e-12)).all()
+    chosen = predicted_error(scale, given.channel_square, readers, False)
+    flat = np.full(64, absmax.max() / 127)
+    assert chosen < predicted_error(flat, given.channel_square, readers, False)
+    assert chosen <= predicted_error(absmax / 127, given.channel_square, readers, False)
+
+
+def test_predicted_error_is_the_error_of_rounding_both_sides() -> None:
+    random = np.random.default_rng(6)
+    x = random.uniform(-1, 1, (20_000, 24)) * np.linspace(0.2, 2, 24)
+    weight = random.normal(0, 1, (24, 16))
+    scale = np.linspace(0.2, 2, 24) / 127
+    folded = weight * scale[:, None]
+    step = np.abs(folded).max(axis=0) / 127
+    result = np.rint(x / scale) @ (np.rint(folded / step) * step)
+    truth = x @ weight
+    measured = float(((result - truth) ** 2).sum() / (truth**2).sum())
+    predicted = predicted_error(scale, (x**2).mean(axis=0), [weight], False)
+    assert predicted == pytest.approx(measured, rel=0.15)
