@@ -1,0 +1,153 @@
+"""Whole integer operators against slow, plain Python on small random tensors."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from inferstack.ops import quantization
+from inferstack.ops.kernels import integer, reference
+
+Array = npt.NDArray[Any]
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+def int8(random: np.random.Generator, *shape: int) -> Array:
+    return random.integers(-127, 128, shape).astype(np.int8)
+
+
+def tables(random: np.random.Generator, n: int) -> dict[str, Array]:
+    return {
+        "multiplier": random.integers(2**30, 2**31, n),
+        "shift": random.integers(36, 42, n),
+    }
+
+
+def requantized(accumulator: int, given: dict[str, Array], channel: int) -> int:
+    index = channel if given["multiplier"].size > 1 else 0
+    q = (accumulator * int(given["multiplier"][index])) / 2 ** int(given["shift"][index])
+    return max(-127, min(127, int(np.floor(q + 0.5))))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("channels", [0, 1, 5])
+def test_matmul(random: np.random.Generator, transposed: bool, channels: int) -> None:
+    a, b = int8(random, 2, 3, 7), int8(random, 7, 5)
+    bias = random.integers(-(2**20), 2**20, 5).astype(np.int32)
+    given = tables(random, channels) if channels else {}
+    stored = np.ascontiguousarray(b.T) if transposed else b
+    result = reference.matmul({"a": a, "b": stored, "bias": bias, **given}, transposed)
+    assert result.dtype == (np.int8 if channels else np.int32)
+    for i, j, n in itertools.product(range(2), range(3), range(5)):
+        total = sum(int(a[i, j, k]) * int(b[k, n]) for k in range(7)) + int(bias[n])
+        assert result[i, j, n] == (requantized(total, given, n) if channels else total)
+
+
+def test_matmul_refuses_a_bias_that_leaves_int32(random: np.random.Generator) -> None:
+    a, b = np.full((1, 4), 127, dtype=np.int8), np.full((4, 1), 127, dtype=np.int8)
+    bias = np.array([2**31 - 1], dtype=np.int32)
+    with pytest.raises(AssertionError, match="accumulator leaves int32"):
+        reference.matmul({"a": a, "b": b, "bias": bias}, False)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (4, 2), (4, 1)])
+def test_attention(random: np.random.Generator, heads: int, kv_heads: int) -> None:
+    query, key = int8(random, 2, 3, heads * 5), int8(random, 2, 6, kv_heads * 5)
+    scores = reference.attention_scores({"query": query, "key": key}, heads, kv_heads)
+    assert scores.shape == (2, heads, 3, 6)
+    for b, h, i, j in itertools.product(range(2), range(heads), range(3), range(6)):
+        g = h // (heads // kv_heads)
+        left, right = query[b, i, 5 * h : 5 * h + 5], key[b, j, 5 * g : 5 * g + 5]
+        assert scores[b, h, i, j] == sum(int(x) * int(y) for x, y in zip(left, right, strict=True))
+    probabilities = np.abs(int8(random, 2, heads, 3, 6))
+    given = tables(random, heads * 5)
+    inputs = {"probabilities": probabilities, "value": key, **given}
+    context = reference.attention_context(inputs, heads, kv_heads)
+    assert context.dtype == np.int8
+    for b, i, c in itertools.product(range(2), range(3), range(heads * 5)):
+        h, d = divmod(c, 5)
+        column = key[b, :, 5 * (h // (heads // kv_heads)) + d]
+        total = sum(int(p) * int(v) for p, v in zip(probabilities[b, h, i], column, strict=True))
+        assert context[b, i, c] == requantized(total, given, c)
+
+
+def test_add_rescales_the_side_that_has_tables(random: np.random.Generator) -> None:
+    a = random.integers(-(2**24), 2**24, (2, 3, 4)).astype(np.int32)
+    b = int8(random, 2, 3, 4)
+    multiplier, shift = quantization.dyadic(np.array([1000.0, 3.25, 0.5, 7.125]))
+    result = reference.add({"a": a, "b": b, "b_multiplier": multiplier, "b_shift": shift})
+    assert result.dtype == np.int32
+    ratio = np.array([1000.0, 3.25, 0.5, 7.125])
+    assert np.array_equal(result, a + np.floor(b * ratio + 0.5).astype(np.int64))
+
+
+def test_add_broadcasts_and_saturates() -> None:
+    a = np.array([[[2**31 - 5, -(2**31) + 5]], [[1, 2]]], dtype=np.int32)
+    b = np.array([[100, -100]], dtype=np.int8)
+    limit = 2**31 - 1
+    assert reference.add({"a": a, "b": b}).tolist() == [[[limit, -limit]], [[101, -98]]]
+
+
+def test_operators_are_their_rows(random: np.random.Generator) -> None:
+    """softmax, gelu and layernorm are the row kernels that the machine calls, row by row."""
+    x = random.integers(-(2**16), 2**16, (2, 2, 3, 8)).astype(np.int32)
+    mask = np.array([[1, 1, 1, 0, 1, 1, 0, 0], [1] * 8])
+    multiplier, shift = np.array([2**30]), np.array([32])
+    given = {"multiplier": multiplier, "shift": shift}
+    attributes: dict[str, Any] = dict(quantization.softmax_attributes())
+    packed = quantization.constants("softmax", attributes)
+    result = reference.softmax({"x": x, "mask": mask, **given}, attributes)
+    out = np.zeros(8, dtype=np.int8)
+    for b, h, t in itertools.product(range(2), range(2), range(3)):
+        integer.softmax_row(x[b, h, t], mask[b], 2**30, 32, packed, out)
+        assert np.array_equal(result[b, h, t], out)
+    causal = reference.softmax({"x": x, **given}, {**attributes, "causal": True})
+    assert (causal[:, :, 0, 6:] == 0).all()
+    assert (causal[:, :, 1, 7:] == 0).all()
+
+    attributes = dict(quantization.gelu_attributes(1e-3)[0])
+    packed = quantization.constants("gelu", attributes)
+    out_multiplier, out_shift = tables(random, 8).values()
+    out_tables = {"out_multiplier": out_multiplier, "out_shift": out_shift}
+    result = reference.gelu({"x": x, **given, **out_tables}, attributes)
+    for index in itertools.product(range(2), range(2), range(3)):
+        integer.gelu_row(x[index], multiplier, shift, out_multiplier, out_shift, packed, out)
+        assert np.array_equal(result[index], out)
+
+    gamma, beta, attributes = quantization.layernorm_tables(
+        random.normal(1, 0.2, 8),
+        random.normal(0, 1, 8),
+        epsilon=1e-5,
+        input_scale=1e-3,
+        output_scale=0.05,
+    )
+    packed = quantization.constants("layernorm", attributes)
+    result = reference.layernorm({"x": x, "gamma": gamma, "beta": beta, **given}, attributes)
+    for index in itertools.product(range(2), range(2), range(3)):
+        integer.layernorm_row(x[index], multiplier, shift, gamma, beta, packed, out)
+        assert np.array_equal(result[index], out)
+
+
+def test_a_softmax_with_finer_probabilities_is_finer(random: np.random.Generator) -> None:
+    scores = random.normal(0, 0.3, (1, 1, 64, 100))
+    truth = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    multiplier, shift = quantization.dyadic(2.0**-12 / quantization.EXP_SCALE)
+    inputs: dict[str, Array] = {
+        "x": np.rint(scores * 2**12).astype(np.int32),
+        "multiplier": multiplier,
+        "shift": shift,
+    }
+    errors = []
+    for one in (127, 2048):
+        result = reference.softmax(inputs, dict(quantization.softmax_attributes(one=one)))
+        errors.append(float(np.abs(result / one - truth).max()))
+    assert errors[0] < 0.5 / 127 + 1e-4
+    assert errors[1] < errors[0] / 8
