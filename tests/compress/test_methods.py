@@ -202,3 +202,28 @@ def test_predicted_error_is_the_error_of_rounding_both_sides() -> None:
     measured = float(((result - truth) ** 2).sum() / (truth**2).sum())
     predicted = predicted_error(scale, (x**2).mean(axis=0), [weight], False)
     assert predicted == pytest.approx(measured, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["integer-only", "int8-float"])
+def test_a_weight_that_two_matmuls_share_serves_both(name: str) -> None:
+    builder = GraphBuilder("shared")
+    builder.tensor("ids", (1, 4), DType.INT64, TensorRole.INPUT)
+    random = np.random.default_rng(1)
+
+    def weight(name: str, *shape: int, spread: float = 1.0) -> str:
+        data = random.normal(0, spread, shape).astype(np.float32)
+        return builder.tensor(name, shape, DType.FLOAT32, TensorRole.WEIGHT, data)
+
+    x = builder.add("embedding", "word", {"table": weight("table", 9, 8), "ids": "ids"})
+    x = builder.add("matmul", "first", {"a": x, "b": weight("w", 8, 8, spread=5.0)})
+    norm = {"x": x, "gamma": weight("gamma", 8), "beta": weight("beta", 8)}
+    x = builder.add("layernorm", "norm", norm, {"epsilon": 1e-5})
+    x = builder.add("matmul", "second", {"a": x, "b": "w"})
+    x = builder.add("gelu", "active", {"x": x}, {"approximate": "none"})
+    builder.add("matmul", "third", {"a": x, "b": "w"})
+    graph = builder.build(("third",))
+    feeds = {"ids": np.random.default_rng(2).integers(0, 9, (30, 4))}
+    compressed = method(name).apply(graph, calibrate(graph, [feeds]))
+    expected = execute(graph, feeds)["third"]
+    result = next(iter(execute(compressed, feeds).values()))
+    assert float(np.abs(result - expected).max()) < 0.05 * float(np.abs(expected).max())

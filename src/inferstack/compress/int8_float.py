@@ -7,6 +7,8 @@ matmuls stay int8. Source: Kim et al. 2023, arXiv:2302.14017, section 3.4.
 
 from __future__ import annotations
 
+import dataclasses
+
 from inferstack.compress.calibration import Calibration
 from inferstack.compress.lowering import ARRAY_KINDS, Integer, Lowering, tensor_scale
 from inferstack.core.dtypes import DType
@@ -68,11 +70,18 @@ class _Int8FloatLowering(Lowering):
         if name in self.floats:
             return self.floats[name]
         if name not in self.integers:
-            self.floats[name] = self.builder.declare(self.graph.tensors[name])
-            return name
+            self.floats[name] = self.static_float(name)
+            return self.floats[name]
         value = self.integers[name]
         self.floats[name] = dequantized(self, name, value)
         return self.floats[name]
+
+    def static_float(self, name: str) -> str:
+        """A weight as it is; under another name where a matmul has it as int8 already."""
+        tensor = self.graph.tensors[name]
+        if name in self.builder.tensors:
+            tensor = dataclasses.replace(tensor, name=f"{name}:float")
+        return self.builder.declare(tensor)
 
 
 def dequantized(lowering: Lowering, name: str, value: Integer) -> str:

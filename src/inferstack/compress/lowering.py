@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ARRAY_KINDS = frozenset({"matmul", "attention_scores", "attention_context"})
 """Kinds that the array computes on int8 operands."""
+PER_CHANNEL_READERS = frozenset({"matmul", "add", "mean_pool"})
+"""Kinds whose operand may have a unit per channel."""
 WEIGHT_SCALE_SPAN = 2.0**14
 """A column's scale is at least the largest one over this: a column of near zeros would otherwise
 blow the residual and the bias, which are brought to its accumulator scale, out of int32."""
@@ -76,12 +78,21 @@ class Lowering:
     def static(
         self, name: str, data: Array, dtype: DType, role: TensorRole, scale: Scale | None = None
     ) -> str:
-        """Declare a weight or constant with `data`, unless it is there already."""
-        if name not in self.builder.tensors:
-            self.builder.declare(
-                Tensor(name=name, shape=data.shape, dtype=dtype, role=role, data=data, scale=scale)
-            )
-        return name
+        """Declare a weight or constant with `data`; returns its name.
+
+        A tensor that two operators share and that has different values for each (the units of its
+        activations are folded in) is declared again as `name:2`, `name:3` ...
+        """
+        free, copy = name, 1
+        while free in self.builder.tensors:
+            there = self.builder.tensors[free]
+            if there.dtype is dtype and _equal(there.data, data) and _equal(there.scale, scale):
+                return free
+            copy += 1
+            free = f"{name}:{copy}"
+        return self.builder.declare(
+            Tensor(name=free, shape=data.shape, dtype=dtype, role=role, data=data, scale=scale)
+        )
 
     def tables(self, operator: str, ratio: Scale, prefix: str = "") -> dict[str, str]:
         """Slots `<prefix>multiplier` and `<prefix>shift` for a rescale by `ratio`, (1,) or (n,)."""
@@ -121,15 +132,20 @@ class Lowering:
         return np.array([self.calibration.clip(tensor) / INT8_MAX])
 
     def channel_scale(self, tensor: str) -> Scale:
-        """A scale (channels,) for an int8 activation that matmuls and residual adds read."""
-        readers = [
-            self.weight(user, "b").T
-            if user.attributes.get("transpose_b")
-            else self.weight(user, "b")
-            for user in self.graph.consumers(tensor)
-            if user.kind == "matmul" and user.inputs["a"] == tensor
-        ]
-        residual = any(user.kind == "add" for user in self.graph.consumers(tensor))
+        """The scale of an int8 activation whose producer writes each channel by its own multiplier.
+
+        (channels,) where matmuls and residual adds read it, which take a unit per channel at no
+        cost; (1,) where anything else does.
+        """
+        readers = []
+        consumers = self.graph.consumers(tensor)
+        for user in consumers:
+            if user.kind == "matmul" and user.inputs["a"] == tensor:
+                weight = self.weight(user, "b")
+                readers.append(weight.T if user.attributes.get("transpose_b") else weight)
+            elif user.kind not in PER_CHANNEL_READERS:
+                return self.activation_scale(tensor)
+        residual = any(user.kind == "add" for user in consumers)
         return balanced_scale(self.calibration.of(tensor), readers, residual)
 
     def int8(self, operator: Operator, slot: str) -> Integer:
@@ -180,6 +196,7 @@ class Lowering:
         """Q K^T -> int32; the scale attribute is folded into the result's scale."""
         query, key = self.int8(operator, "query"), self.int8(operator, "key")
         factor = number(operator, "scale")
+        assert query.scale.size == key.scale.size == 1, "scores need one unit per operand"
         self.emit(
             operator,
             {"query": query.tensor, "key": key.tensor},
@@ -211,6 +228,15 @@ def number(operator: Operator, attribute: str) -> float:
     value = operator.attributes[attribute]
     assert isinstance(value, int | float), f"{operator.name}.{attribute} is no number"
     return float(value)
+
+
+def _equal(left: Array | None, right: Array | None) -> bool:
+    """Whether both are absent, or equal."""
+    import numpy as np
+
+    if left is None or right is None:
+        return left is right
+    return np.array_equal(left, right)
 
 
 def tensor_scale(scale: Scale) -> Scale:
