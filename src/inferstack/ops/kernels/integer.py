@@ -146,7 +146,7 @@ def i_exp(q: int, qb: int, qc: int, q_ln2: int) -> int:
     """exp(q S) for q <= 0, at the scale 0.35815147 S^2.
 
     z = floor(-q / q_ln2), clipped to 30; p = q + z q_ln2 in (-q_ln2, 0]; (p (p + qb) + qc) >> z;
-    qb = floor(2.7073 / S), qc = floor(2.7921 / S^2), q_ln2 = floor(ln 2 / S). 0 <= -q < 2^31 and
+    qb = floor(2.7073 / S), qc = floor(2.7921 / S^2), q_ln2 = floor(ln 2 / S). 0 <= -q < 2^62 and
     q_ln2 < 2^15: p (p + qb) is negative and above -2^32, qc under 2^33; the result is in [0, qc].
     Source: I-BERT algorithm 3, with the constants of its code (x^2 0.35815147, x 0.96963238, 1).
     """
