@@ -1,0 +1,273 @@
+"""`load_accelerator`: a description from the library or from a file, checked, with its sources.
+
+A file may start from a machine of the library: `extends: gemmini`, then only what differs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from inferstack.core.errors import AcceleratorError, UnknownNameError
+from inferstack.core.provenance import Claim, Source
+from inferstack.core.yaml import read_yaml
+from inferstack.hardware import schema
+from inferstack.hardware.accelerator import (
+    Accelerator,
+    Array,
+    Dma,
+    Host,
+    Level,
+    Role,
+    VectorUnit,
+)
+
+_LIBRARY = Path(__file__).parent / "library"
+_CAPACITY_HINT = "write an integer number of bytes (262144), or 256 KiB with a space"
+_PAIR_HINT = (
+    "write [value, source], for example [16, gemmini], where `sources` says what gemmini is"
+)
+_LONGEST_SHOWN = 60
+
+T = TypeVar("T")
+
+
+def library_names() -> tuple[str, ...]:
+    """The accelerators that ship with the package."""
+    return tuple(sorted(path.stem for path in _LIBRARY.glob("*.yaml")))
+
+
+def load_accelerator(name_or_path: str | Path) -> Accelerator:
+    """The accelerator of that name in the library, or the one described in a YAML file.
+
+    Text that ends in .yaml or .yml or holds a slash is a path; other text is a name. Raises
+    UnknownNameError for a name, AcceleratorError (file and key path) for a file.
+    """
+    text = str(name_or_path)
+    is_path = isinstance(name_or_path, Path) or "/" in text or "\\" in text
+    if is_path or text.lower().endswith((".yaml", ".yml")):
+        return read_accelerator(Path(name_or_path))
+    return read_accelerator(_library_file("--on", text))
+
+
+def read_accelerator(path: Path) -> Accelerator:
+    """The accelerator that `path` describes. Raises AcceleratorError."""
+    content = _content(path, ())
+    try:
+        checked = schema.AcceleratorFile.model_validate(content)
+    except ValidationError as failure:
+        raise _explained(path, content, failure) from None
+    accelerator = _built(checked, _collected(path, checked))
+    _check_roles(path, accelerator)
+    return accelerator
+
+
+def _library_file(where: str, name: str) -> Path:
+    if name not in library_names():
+        raise UnknownNameError(where, "accelerator", name, library_names())
+    return _LIBRARY / f"{name}.yaml"
+
+
+def _content(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The file's mapping over the one that it extends."""
+    content = read_yaml(path, AcceleratorError)
+    if not isinstance(content, dict):
+        raise AcceleratorError(
+            str(path), "not an accelerator description", got=_shown(content), need="a mapping"
+        )
+    if "extends" not in content:
+        return content
+    base_name = content.pop("extends")
+    if not isinstance(base_name, str):
+        raise AcceleratorError(
+            f"{path}, extends", "not a name", got=_shown(base_name), need="a name of the library"
+        )
+    base = _library_file(f"{path}, extends", base_name)
+    if base in seen:
+        raise AcceleratorError(f"{path}, extends", "extends itself", got=base_name)
+    return _merged(_content(base, (*seen, base)), content)
+
+
+def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the entries of `over`; mappings merge, everything else replaces."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _merged(cast(dict[str, Any], below), value) if both else value
+    return merged
+
+
+def _explained(path: Path, content: object, failure: ValidationError) -> AcceleratorError:
+    """The first mistake that pydantic found, in words that say what to write."""
+    problem = failure.errors()[0]
+    keys = tuple(str(key) for key in problem["loc"] if key not in ("value", "source"))
+    where = f"{path}, {'.'.join(keys)}" if keys else str(path)
+    kind, got = problem["type"], _shown(problem["input"])
+    last = keys[-1] if keys else ""
+    limits = problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = _known_keys(keys[:-1])
+        near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return AcceleratorError(
+            where, "unknown key", hint=f"{hint}keys known here: {', '.join(known)}"
+        )
+    if kind == "missing":
+        return AcceleratorError(where, "missing")
+    if kind == "value_error":
+        return AcceleratorError(where, "not a number with its source", got=got, hint=_PAIR_HINT)
+    if last == "capacity_bytes" and kind in ("int_type", "int_from_float"):
+        return AcceleratorError(where, "not a capacity", got=got, need="bytes", hint=_CAPACITY_HINT)
+    if kind in ("greater_than", "greater_than_equal", "less_than_equal"):
+        words = {"gt": "more than", "ge": "at least", "le": "at most"}
+        name, bound = next((n, limits[n]) for n in words if n in limits)
+        what = "out of range"
+        return AcceleratorError(where, what, got=got, need=f"{words[name]} {bound:g}")
+    if last == "levels" and kind == "too_short":
+        return AcceleratorError(
+            where,
+            "a level is missing",
+            got=f"{len(problem['input'])} level(s)",
+            need="the outermost memory and at least one on the chip",
+        )
+    return AcceleratorError(where, problem["msg"].rstrip("."), got=got)
+
+
+def _known_keys(keys: tuple[str, ...]) -> list[str]:
+    """The keys that the schema knows at that place."""
+    model: Any = schema.AcceleratorFile
+    for key in keys:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            continue
+        field = model.model_fields.get(key)
+        inner = _models_in(field.annotation) if field else []
+        model = inner[0] if inner else model
+    known = sorted(model.model_fields)
+    return ["extends", *known] if model is schema.AcceleratorFile else known
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside dict[..., Model], Model | None and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+
+
+def _collected(path: Path, model: BaseModel) -> dict[str, Source]:
+    """The source of each number by dotted path. Raises AcceleratorError for an unknown key."""
+    entries = cast(schema.AcceleratorFile, model).sources
+    found: dict[str, Source] = {}
+
+    def walk(value: object, keys: tuple[str, ...]) -> None:
+        if isinstance(value, schema.Number):
+            entry = entries.get(value.source)
+            if entry is None:
+                where = f"{path}, {'.'.join(keys)}"
+                raise _unknown_source(where, value.source, entries)
+            found[".".join(keys)] = Source(claim=Claim(entry.claim), text=entry.text)
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                walk(getattr(value, name), (*keys, name))
+        elif isinstance(value, dict):
+            for name, inner in value.items():
+                walk(inner, (*keys, name))
+
+    walk(model, ())
+    return found
+
+
+def _unknown_source(where: str, name: str, known: Mapping[str, object]) -> AcceleratorError:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint += "`sources` has " + (", ".join(known) or "no entry")
+    return AcceleratorError(where, "unknown source", got=repr(name), hint=hint)
+
+
+def _built(file: schema.AcceleratorFile, sources: Mapping[str, Source]) -> Accelerator:
+    return Accelerator(
+        name=file.name,
+        description=" ".join(file.description.split()),
+        clock_hz=file.clock_hz.value,
+        levels=tuple(_level(name, level) for name, level in file.levels.items()),
+        array=Array(
+            rows=file.array.rows.value,
+            columns=file.array.columns.value,
+            dataflow=file.array.dataflow,
+            row_dims=tuple(file.array.row_dims),
+            column_dims=tuple(file.array.column_dims),
+            pass_cycles=file.array.pass_cycles.value,
+            fill_cycles=file.array.fill_cycles.value,
+            mac_pj=file.array.mac_pj.value,
+        ),
+        vector_unit=_vector_unit(file.vector_unit) if file.vector_unit else None,
+        dma=Dma(**{name: getattr(file.dma, name).value for name in type(file.dma).model_fields}),
+        host=Host(
+            cycles_per_element=_values(file.host.cycles_per_element),
+            default_cycles_per_element=file.host.default_cycles_per_element.value,
+            pj_per_cycle=file.host.pj_per_cycle.value,
+        ),
+        sources=sources,
+    )
+
+
+def _level(name: str, level: schema.LevelFile) -> Level:
+    return Level(
+        name=name,
+        capacity_bytes=level.capacity_bytes.value if level.capacity_bytes else None,
+        holds=frozenset(Role(role) for role in level.holds),
+        read_bytes_per_cycle=level.read_bytes_per_cycle.value,
+        write_bytes_per_cycle=level.write_bytes_per_cycle.value,
+        shared_port=level.shared_port,
+        double_buffered=level.double_buffered,
+        read_pj_per_byte=level.read_pj_per_byte.value,
+        write_pj_per_byte=level.write_pj_per_byte.value,
+        partial_sum_bits=level.partial_sum_bits.value,
+    )
+
+
+def _vector_unit(unit: schema.VectorUnitFile) -> VectorUnit:
+    return VectorUnit(
+        lanes=unit.lanes.value,
+        passes={kind: row.passes.value for kind, row in unit.kinds.items()},
+        row_overhead_cycles={k: row.row_overhead_cycles.value for k, row in unit.kinds.items()},
+        energy_pj={kind: row.energy_pj.value for kind, row in unit.kinds.items()},
+    )
+
+
+def _values(numbers: Mapping[str, schema.Number[T]]) -> dict[str, T]:
+    return {name: number.value for name, number in numbers.items()}
+
+
+def _check_roles(path: Path, accelerator: Accelerator) -> None:
+    """The outermost level holds everything, and each operand has a bounded level on the chip."""
+    outer, *inner = accelerator.levels
+    for role in Role:
+        if role not in outer.holds:
+            raise AcceleratorError(
+                f"{path}, levels.{outer.name}.holds",
+                "the outermost level does not hold every operand",
+                got=", ".join(sorted(outer.holds)),
+                need="input, output, weight",
+            )
+        if not any(role in level.holds for level in inner):
+            raise AcceleratorError(
+                f"{path}, levels",
+                f"a level is missing: no level on the chip holds the {role}",
+                got=", ".join(level.name for level in accelerator.levels),
+                hint=f"add {role} to the `holds` of a level below {outer.name}",
+            )
+    for level in inner:
+        if level.capacity_bytes is None:
+            raise AcceleratorError(
+                f"{path}, levels.{level.name}.capacity_bytes", "missing", need="bytes"
+            )
