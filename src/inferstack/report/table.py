@@ -1,0 +1,103 @@
+"""The stack of decisions in a terminal: three tables of one row per decision, 100 columns wide."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from inferstack.core.provenance import Claim
+from inferstack.ir.graph import Work
+from inferstack.optimize.result import Decision, Optimization
+from inferstack.report import format as shown
+
+
+def to_tables(result: Optimization) -> RenderableType:
+    """Costs, time by kind of work, accuracy, and what the figures rest on."""
+    return Group(_costs(result), _shares(result), _accuracy(result), Text(footnote(result)))
+
+
+def _table(title: str) -> Table:
+    table = Table(
+        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("decision", min_width=14, max_width=30)
+    return table
+
+
+def _costs(result: Optimization) -> Table:
+    table = _table(f"{result.model}, sequence length {result.seq_len}: one forward pass")
+    for name in ("cycles", "latency", "energy", "EDP", "DRAM", "array", "vs above", "vs first"):
+        table.add_column(name, justify="right", no_wrap=True)
+    above: Decision | None = None
+    for decision in result.decisions:
+        first = result.decisions[0]
+        table.add_row(
+            Text(decision.name),
+            shown.quantity(decision.cycles, ""),
+            shown.quantity(decision.latency_s, "s"),
+            shown.joules(decision.energy_pj),
+            shown.energy_delay(decision.edp_pj_s),
+            shown.quantity(decision.dram_bytes, "B"),
+            shown.percent(decision.array_utilization),
+            shown.gain(above.cycles, decision.cycles) if above else "",
+            shown.gain(first.cycles, decision.cycles) if above else "",
+        )
+        above = decision
+    return table
+
+
+def _shares(result: Optimization) -> Table:
+    table = _table("share of time")
+    works = [work for work in Work if any(d.cycles_by_work[work] for d in result.decisions)]
+    for work in works:
+        table.add_column(shown.WORK_LABELS[work], justify="right", no_wrap=True)
+    for decision in result.decisions:
+        cells = [shown.percent(decision.cycles_by_work[w] / decision.cycles) for w in works]
+        table.add_row(Text(decision.name), *(cell.replace(" ", "") for cell in cells))
+    return table
+
+
+def _accuracy(result: Optimization) -> Table:
+    """Accuracy against fp32, and of the mapper's prediction against the simulator."""
+    table = _table("accuracy of the model, and of the predicted cycles of its matmuls")
+    with_pairs = any(d.accuracy.spearman_compressed is not None for d in result.decisions)
+    heads = ["cosine mean", "cosine worst", *(["Spearman", "of fp32"] if with_pairs else [])]
+    for name in (*heads, "mean |error|", "worst error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for decision in result.decisions:
+        accuracy, errors = decision.accuracy, shown.prediction_errors(decision)
+        cells = [f"{accuracy.mean_cosine:.4f}", f"{accuracy.worst_cosine:.4f}"]
+        if with_pairs:
+            cells.append(shown.correlation(accuracy.spearman_compressed))
+            cells.append(shown.correlation(accuracy.spearman_float))
+        if errors:
+            cells.append(shown.percent(sum(map(abs, errors)) / len(errors)))
+            cells.append(shown.signed_percent(max(errors, key=abs)))
+        table.add_row(Text(decision.name), *cells)
+    return table
+
+
+def footnote(result: Optimization) -> str:
+    """How the figures came to be."""
+    lines = [
+        "vs: times fewer cycles. array: MACs done over MACs possible in all cycles, host included."
+    ]
+    simulated = {
+        d.name: sum(o.cycles for o in d.operators if o.claim is Claim.SIMULATED) / d.cycles
+        for d in result.decisions
+    }
+    if simulated:
+        shares = ", ".join(shown.percent(share) for share in simulated.values())
+        lines.append(f"cycles: simulated for {shares} of the rows' time, modelled for the rest.")
+    lines.append(
+        "energy: modelled from published 45 nm figures. accuracy: measured over "
+        f"{result.sentences} sentences" + (f" and {result.pairs} pairs." if result.pairs else ".")
+    )
+    if result.decisions:
+        tensors = result.decisions[-1].bit_exact_tensors
+        lines.append(
+            f"last row: {tensors:,} tensors of the simulation equal the reference bit for bit."
+        )
+    return "\n".join(lines)
