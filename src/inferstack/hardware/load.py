@@ -32,6 +32,17 @@ _PAIR_HINT = (
     "write [value, source], for example [16, gemmini], where `sources` says what gemmini is"
 )
 _LONGEST_SHOWN = 60
+_WANTED = {
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "list_type": "a list",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+}
 
 T = TypeVar("T")
 
@@ -135,6 +146,8 @@ def _explained(path: Path, content: object, failure: ValidationError) -> Acceler
             got=f"{len(problem['input'])} level(s)",
             need="the outermost memory and at least one on the chip",
         )
+    if kind in _WANTED:
+        return AcceleratorError(where, "wrong kind of value", got=got, need=_WANTED[kind])
     return AcceleratorError(where, problem["msg"].rstrip("."), got=got)
 
 

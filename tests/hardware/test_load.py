@@ -1,0 +1,216 @@
+"""Wrong accelerator files: each gives one clear message with the file and the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inferstack.core.errors import AcceleratorError, InferStackError, UnknownNameError
+from inferstack.hardware.load import load_accelerator
+
+HEAD = "extends: gemmini\nname: mine\n"
+
+
+def _message(tmp_path: Path, text: str | bytes) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InferStackError) as caught:
+        load_accelerator(path)
+    assert caught.value.exit_code == 2
+    return str(caught.value).replace(str(path), "mine.yaml")
+
+
+def test_a_file_may_extend_the_library_with_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        HEAD + "sources: {me: {claim: assumed, text: a try}}\n"
+        "levels: {accumulator: {capacity_bytes: [128 KiB, me]}}\nclock_hz: [1e9, me]\n"
+    )
+    accelerator = load_accelerator(str(path))
+    assert accelerator.level("accumulator").capacity_bytes == 131072
+    assert accelerator.clock_hz == 1e9
+    assert accelerator.sources["levels.accumulator.capacity_bytes"].text == "a try"
+    assert accelerator.array == load_accelerator("gemmini").array
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        load_accelerator("gemini")
+    assert str(caught.value) == (
+        "--on: unknown accelerator; got 'gemini'\n\nhint: did you mean 'gemmini'? accelerators "
+        "known: gemmini, gemmini-ibert, gemmini-ibert-256-64, survey-analytic"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            HEAD + "levels: {scratchpad: {capacty_bytes: [1, survey]}}",
+            (
+                "mine.yaml, levels.scratchpad.capacty_bytes: unknown key\n\nhint: did you mean "
+                "'capacity_bytes'? keys known here: capacity_bytes, double_buffered, holds, "
+                "partial_sum_bits, read_bytes_per_cycle, read_pj_per_byte, shared_port, "
+                "write_bytes_per_cycle, write_pj_per_byte"
+            ),
+        ),
+        (
+            HEAD + "nmae: x",
+            (
+                "mine.yaml, nmae: unknown key\n\nhint: did you mean 'name'? keys known "
+                "here: extends, "
+                "array, clock_hz, description, dma, host, levels, name, sources, vector_unit"
+            ),
+        ),
+        (
+            HEAD + "name: again",
+            (
+                "mine.yaml, line 3: duplicate key 'name'\n\nhint: keep one of the two; the other "
+                "would be ignored"
+            ),
+        ),
+        (
+            HEAD + "levels: {scratchpad: {capacity_bytes: [-4096, survey]}}",
+            (
+                "mine.yaml, levels.scratchpad.capacity_bytes: out of range; got -4096, need more "
+                "than 0"
+            ),
+        ),
+        (
+            HEAD + "levels: {scratchpad: {capacity_bytes: [256KB, survey]}}",
+            (
+                "mine.yaml, levels.scratchpad.capacity_bytes: not a capacity; got '256KB', "
+                "need bytes"
+                "\n\nhint: write an integer number of bytes (262144), or 256 KiB with a space"
+            ),
+        ),
+        (
+            HEAD + "levels: {scratchpad: {capacity_bytes: [0.5, survey]}}",
+            (
+                "mine.yaml, levels.scratchpad.capacity_bytes: not a capacity; got 0.5, need bytes"
+                "\n\nhint: write an integer number of bytes (262144), or 256 KiB with a space"
+            ),
+        ),
+        (
+            HEAD + "levels: {scratchpad: {capacity_bytes: 4096}}",
+            (
+                "mine.yaml, levels.scratchpad.capacity_bytes: not a number with its source; "
+                "got 4096"
+                "\n\nhint: write [value, source], for example [16, gemmini], where `sources` says "
+                "what gemmini is"
+            ),
+        ),
+        (
+            HEAD + "levels: {dram: {read_bytes_per_cycle: [0, survey]}}",
+            "mine.yaml, levels.dram.read_bytes_per_cycle: out of range; got 0, need more than 0",
+        ),
+        (
+            HEAD + "array: {rows: [16, gemini]}",
+            (
+                "mine.yaml, array.rows: unknown source; got 'gemini'\n\nhint: did you mean "
+                "'gemmini'? "
+                "`sources` has survey, gemmini, clock, fill, latency, horowitz-mac, horowitz-dram, "
+                "horowitz-sram, horowitz-instruction, host-softmax, host-gelu, host-layernorm, "
+                "host-add, host-quantization, host-other"
+            ),
+        ),
+        (
+            HEAD + "levels: {accumulator: {holds: [input]}}",
+            (
+                "mine.yaml, levels: a level is missing: no level on the chip holds the "
+                "output; got dram, "
+                "scratchpad, accumulator\n\nhint: add output to the `holds` of a level below dram"
+            ),
+        ),
+        (
+            HEAD + "levels: null",
+            "mine.yaml, levels: wrong kind of value; got None, need a mapping",
+        ),
+        (
+            HEAD + "levels: {dram: {holds: [input]}}",
+            (
+                "mine.yaml, levels.dram.holds: the outermost level does not hold every "
+                "operand; got "
+                "input, need input, output, weight"
+            ),
+        ),
+        (
+            "extends: gemmni",
+            (
+                "mine.yaml, extends: unknown accelerator; got 'gemmni'\n\nhint: did you mean "
+                "'gemmini'? accelerators known: gemmini, gemmini-ibert, "
+                "gemmini-ibert-256-64, survey-analytic"
+            ),
+        ),
+        (
+            "a: &a [x]\nb: [*a, *a]",
+            "mine.yaml, line 1: anchors and aliases are not accepted\n\nhint: write the value out",
+        ),
+        (
+            "name: !!python/object/apply:os.system [true]",
+            (
+                "mine.yaml, line 1: the tag "
+                "'tag:yaml.org,2002:python/object/apply:os.system' is not "
+                "accepted\n\nhint: only text, numbers, true, false, null, lists and "
+                "mappings are read"
+            ),
+        ),
+        (
+            "[" * 5000,
+            "mine.yaml, line 1: nested deeper than 16 levels\n\nhint: flatten the file",
+        ),
+        (
+            b"name: \xff",
+            "mine.yaml: not UTF-8 text (byte 6)\n\nhint: save the file with the encoding UTF-8",
+        ),
+        (
+            "- 1\n- 2",
+            "mine.yaml: not an accelerator description; got [1, 2], need a mapping",
+        ),
+        ("", "mine.yaml: not an accelerator description; got None, need a mapping"),
+        ("name: [1", "mine.yaml, line 1: not YAML: expected ',' or ']', but got '<stream end>'"),
+        ("name: mine", "mine.yaml, description: missing"),
+        ("? [a]\n: b", "mine.yaml, line 1: a key is not text\n\nhint: use plain text as key"),
+    ],
+)
+def test_the_message_of_each_mistake(tmp_path: Path, text: str | bytes, expected: str) -> None:
+    assert _message(tmp_path, text) == expected
+
+
+def test_a_bomb_of_nested_aliases_is_refused_at_its_first_anchor(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    assert "line 1: anchors and aliases are not accepted" in _message(tmp_path, "\n".join(lines))
+
+
+def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
+    message = _message(tmp_path, "#" * (1024 * 1024 + 1))
+    assert message == "mine.yaml: too large; got 1,048,577 bytes, need at most 1,048,576"
+
+
+def test_a_number_too_long_is_refused(tmp_path: Path) -> None:
+    assert "is too long" in _message(tmp_path, HEAD + "clock_hz: [" + "9" * 9000 + ", survey]")
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan", "1e999", "yes", "true"])
+def test_what_is_no_finite_number_is_refused(tmp_path: Path, value: str) -> None:
+    message = _message(tmp_path, HEAD + f"clock_hz: [{value}, survey]")
+    assert message.startswith("mine.yaml, clock_hz: ")
+
+
+def test_a_path_that_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(AcceleratorError, match="does not exist\n\nhint: give the path of a YAML"):
+        load_accelerator(tmp_path / "none.yaml")
+    with pytest.raises(AcceleratorError, match="is not a file"):
+        load_accelerator(tmp_path)
+
+
+def test_one_level_alone_is_not_enough(tmp_path: Path) -> None:
+    own = (Path(load_accelerator.__code__.co_filename).parent / "library/gemmini.yaml").read_text()
+    start, end = own.index("  scratchpad:"), own.index("array:\n")
+    message = _message(tmp_path, own[:start] + own[end:])
+    assert message == (
+        "mine.yaml, levels: a level is missing; got 1 level(s), need the outermost memory and at "
+        "least one on the chip"
+    )
