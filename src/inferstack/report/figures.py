@@ -6,7 +6,9 @@ Text that comes from files is escaped: plotly reads a part of HTML in its labels
 from __future__ import annotations
 
 import html
+import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -30,6 +32,7 @@ WORK_COLOURS = {
 DECISION_COLOURS = ("#D55E00", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#56B4E9", "#999999")
 INK, GRID = "#7b8494", "rgba(123,132,148,0.25)"
 ERROR_LIMIT_PERCENT = 10
+MOST_DECADES_WITH_STEPS = 4
 
 
 def time_figure(result: Optimization) -> str:
@@ -64,14 +67,15 @@ def time_figure(result: Optimization) -> str:
             row=1,
             col=1,
         )
-    figure.add_bar(
+    # Points, not bars: on a log axis the length of a bar means nothing.
+    figure.add_scatter(
         y=names,
         x=[decision.cycles for decision in result.decisions],
-        orientation="h",
+        mode="markers+text",
         showlegend=False,
-        marker_color=INK,
-        text=[" " + shown.quantity(decision.cycles, "") for decision in result.decisions],
-        textposition="outside",
+        marker={"color": INK, "size": 12},
+        text=["  " + shown.quantity(decision.cycles, "") for decision in result.decisions],
+        textposition="middle right",
         cliponaxis=False,
         hovertemplate="%{y}: %{x:,} cycles<extra></extra>",
         row=1,
@@ -79,7 +83,11 @@ def time_figure(result: Optimization) -> str:
     )
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(range=[0, 100], ticksuffix=" %", row=1, col=1)
-    figure.update_xaxes(type="log", dtick=1, exponentformat="SI", row=1, col=2)
+    largest = math.log10(max(decision.cycles for decision in result.decisions))
+    smallest = math.log10(min(decision.cycles for decision in result.decisions))
+    margin = 0.1 + 0.25 * (largest - smallest)
+    limits = [smallest - 0.1, largest + margin]
+    figure.update_xaxes(type="log", dtick=1, exponentformat="SI", range=limits, row=1, col=2)
     figure.update_layout(
         barmode="stack", legend={"orientation": "h", "y": -0.12, "traceorder": "normal"}
     )
@@ -89,11 +97,13 @@ def time_figure(result: Optimization) -> str:
 def roofline_figure(result: Optimization) -> str:
     """Every operator with multiply-accumulates: operations per DRAM byte against operations/s."""
     figure = go.Figure()
-    intensities = []
+    intensities: list[float] = []
+    rates: list[float] = []
     last = len(result.decisions) - 1
     for index, decision in enumerate(result.decisions):
         points = _points(decision)
         intensities += [x for x, _ in points]
+        rates += [y for _, y in points]
         figure.add_scatter(
             x=[x for x, _ in points],
             y=[y for _, y in points],
@@ -109,23 +119,25 @@ def roofline_figure(result: Optimization) -> str:
             text=list(points.values()),
             hovertemplate="%{text}<br>%{x:.1f} op/B, %{y:.3s}op/s",
         )
+    low, high = (min(intensities) / 3, max(intensities) * 3) if intensities else (1.0, 1000.0)
     if intensities:
-        low, high = min(intensities) / 3, max(intensities) * 3
         for peak, bandwidth in dict.fromkeys(_roof(decision) for decision in result.decisions):
             ridge = peak / bandwidth
             corners = sorted({low, *([ridge] if low < ridge < high else []), high})
+            heights = [min(peak, bandwidth * x) for x in corners]
+            rates += heights
             figure.add_scatter(
                 x=corners,
-                y=[min(peak, bandwidth * x) for x in corners],
+                y=heights,
                 mode="lines",
                 line={"color": INK, "width": 2},
                 name=f"roof: {shown.quantity(peak, 'op/s')}, {shown.quantity(bandwidth, 'B/s')}",
                 hoverinfo="skip",
             )
     figure.update_xaxes(
-        type="log", title="operations per byte of DRAM traffic", exponentformat="none", dtick=1
+        type="log", title="operations per byte of DRAM traffic", **_ticks([low, high], "")
     )
-    figure.update_yaxes(type="log", title="operations per second", exponentformat="SI", dtick=1)
+    figure.update_yaxes(type="log", title="operations per second", **_ticks(rates, "op/s"))
     figure.update_layout(legend={"orientation": "h", "y": -0.18})
     return _fragment(figure, 520)
 
@@ -133,6 +145,7 @@ def roofline_figure(result: Optimization) -> str:
 def prediction_figure(result: Optimization) -> str:
     """The mapping's predicted cycles against the simulated ones: signed error of each operator."""
     figure = go.Figure()
+    cycles: list[float] = []
     for index, decision in enumerate(result.decisions):
         for is_matmul, symbol in ((True, "circle"), (False, "circle-open")):
             points: Counter[tuple[int, float]] = Counter()
@@ -145,9 +158,10 @@ def prediction_figure(result: Optimization) -> str:
                 labels.setdefault((operator.cycles, 100 * error), _label(operator))
             if not points:
                 continue
+            cycles += [simulated for simulated, _ in points]
             what = "matmuls" if is_matmul else "other operators"
             figure.add_scatter(
-                x=[cycles for cycles, _ in points],
+                x=[simulated for simulated, _ in points],
                 y=[error for _, error in points],
                 mode="markers",
                 name=f"{html.escape(decision.name)}: {what}",
@@ -158,7 +172,7 @@ def prediction_figure(result: Optimization) -> str:
     for limit in (-ERROR_LIMIT_PERCENT, ERROR_LIMIT_PERCENT):
         figure.add_hline(y=limit, line={"color": INK, "width": 1, "dash": "dash"})
     figure.add_hline(y=0, line={"color": INK, "width": 1})
-    figure.update_xaxes(type="log", title="simulated cycles", exponentformat="SI", dtick=1)
+    figure.update_xaxes(type="log", title="simulated cycles", **_ticks(cycles, ""))
     figure.update_yaxes(title="predicted against simulated", ticksuffix=" %", zeroline=False)
     figure.update_layout(legend={"orientation": "h", "y": -0.22})
     return _fragment(figure, 420)
@@ -207,6 +221,23 @@ def _colour(index: int) -> str:
     return DECISION_COLOURS[index % len(DECISION_COLOURS)]
 
 
+def _ticks(values: Sequence[float], unit: str) -> dict[str, Any]:
+    """Ticks at 1, 2 and 5 of each decade that `values` span, written out in full."""
+    if not values:
+        return {}
+    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    steps = (1,) if len(decades) > MOST_DECADES_WITH_STEPS else (1, 2, 5)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    texts = [
+        f"{tick:,.4g} {unit}" if not unit and tick < 1e4 else shown.quantity(tick, unit)
+        for tick in ticks
+    ]
+    return {
+        "tickvals": ticks,
+        "ticktext": [text.replace(".00", "").replace(".0", "") for text in texts],
+    }
+
+
 def _fragment(figure: Any, height_px: int) -> str:
     figure.update_layout(
         template="none",
@@ -219,5 +250,5 @@ def _fragment(figure: Any, height_px: int) -> str:
     )
     figure.update_xaxes(gridcolor=GRID, linecolor=GRID, automargin=True)
     figure.update_yaxes(gridcolor=GRID, linecolor=GRID, automargin=True)
-    config = {"displaylogo": False, "responsive": True, "displayModeBar": "hover"}
+    config = {"responsive": True, "displayModeBar": False}
     return str(figure.to_html(full_html=False, include_plotlyjs=False, config=config))

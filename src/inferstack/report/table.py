@@ -22,7 +22,7 @@ def _table(title: str) -> Table:
     table = Table(
         title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    table.add_column("decision", min_width=14, max_width=30)
+    table.add_column("decision", min_width=14, max_width=30, overflow="fold")
     return table
 
 
@@ -84,12 +84,8 @@ def footnote(result: Optimization) -> str:
     lines = [
         "vs: times fewer cycles. array: MACs done over MACs possible in all cycles, host included."
     ]
-    simulated = {
-        d.name: sum(o.cycles for o in d.operators if o.claim is Claim.SIMULATED) / d.cycles
-        for d in result.decisions
-    }
-    if simulated:
-        shares = ", ".join(shown.percent(share) for share in simulated.values())
+    shares = ", ".join(_simulated_share(decision) for decision in result.decisions)
+    if shares:
         lines.append(f"cycles: simulated for {shares} of the rows' time, modelled for the rest.")
     lines.append(
         "energy: modelled from published 45 nm figures. accuracy: measured over "
@@ -101,3 +97,8 @@ def footnote(result: Optimization) -> str:
             f"last row: {tensors:,} tensors of the simulation equal the reference bit for bit."
         )
     return "\n".join(lines)
+
+
+def _simulated_share(decision: Decision) -> str:
+    done = sum(o.cycles for o in decision.operators if o.claim is Claim.SIMULATED)
+    return shown.percent(done / decision.cycles)
