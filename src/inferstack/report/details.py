@@ -37,8 +37,8 @@ def mapping_section(result: Optimization) -> str:
         return ""
     return (
         "<section>\n<h2>Schedules</h2>\n"
-        '<p class="soft">The loop nest of each operator, outermost loop first, and what '
-        "proves that there is no better one in the space that was searched.</p>\n"
+        '<p class="soft">The loop nest of each operator, outermost loop first, and the certificate '
+        "of the search where there was one.</p>\n"
         f"{''.join(blocks)}</section>\n"
     )
 
