@@ -1,0 +1,70 @@
+"""GELU: x Phi(x), or with approximate="tanh" its usual tanh form.
+
+Integer: i-GELU, int32 -> int8 (docs/integer.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import Tensor, Work
+from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+class GeluRule(Rule):
+    """See the module."""
+
+    kind: ClassVar[str] = "gelu"
+    work: ClassVar[Work] = Work.ACTIVATION
+    required: ClassVar[tuple[str, ...]] = ("x",)
+    optional: ClassVar[tuple[str, ...]] = ("multiplier", "shift", "out_multiplier", "out_shift")
+
+    def infer(
+        self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], DType]:
+        """Shape and type of the result."""
+        x = inputs["x"]
+        return x.shape, DType.INT8 if x.dtype.is_integer else x.dtype
+
+    def space(
+        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
+    ) -> IterationSpace:
+        """One point per element of the result."""
+        names = tuple(f"d{axis}" for axis in range(len(output.shape)))
+        accesses = [simple(slot, *names[-len(inputs[slot].shape) :]) for slot in self.required]
+        return IterationSpace(
+            dims=tuple(zip(names, output.shape, strict=True)),
+            accesses=(*accesses, simple(OUTPUT, *names)),
+            flops_per_point=8,
+        )
+
+    def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
+        """In floating point."""
+        import numpy as np
+
+        x = inputs["x"]
+        if attributes.get("approximate", "none") == "tanh":
+            inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+            return np.asarray(0.5 * x * (1 + np.tanh(inner)), dtype=x.dtype)
+        from inferstack.ops.kernels.floating import gelu
+
+        return gelu(x)
+
+    def integer_reference(
+        self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]
+    ) -> Array:
+        """i-GELU."""
+        from inferstack.ops.kernels import reference
+
+        return reference.gelu(inputs, attributes)
+
+
+RULE = GeluRule()

@@ -1,0 +1,80 @@
+"""Softmax over the last axis of x (batch, heads, tokens, context).
+
+mask (batch, context): 0 = not attended, gives exactly 0; a row without any attended position gives
+zeros. causal: query i sees keys up to context - tokens + i. Integer: i-softmax (docs/integer.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import Tensor, Work
+from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+class SoftmaxRule(Rule):
+    """See the module."""
+
+    kind: ClassVar[str] = "softmax"
+    work: ClassVar[Work] = Work.SOFTMAX
+    required: ClassVar[tuple[str, ...]] = ("x",)
+    optional: ClassVar[tuple[str, ...]] = ("mask", "multiplier", "shift")
+
+    def infer(
+        self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], DType]:
+        """Shape and type of the result."""
+        x = inputs["x"]
+        self.need(len(x.shape) == 4, x.name, x.shape, "(batch, heads, tokens, context)")
+        if "mask" in inputs:
+            need = (x.shape[0], x.shape[3])
+            self.need(inputs["mask"].shape == need, x.name, inputs["mask"].shape, need)
+        return x.shape, DType.INT8 if x.dtype.is_integer else x.dtype
+
+    def space(
+        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
+    ) -> IterationSpace:
+        """One point per element of the result."""
+        names = tuple(f"d{axis}" for axis in range(len(output.shape)))
+        accesses = [simple(slot, *names[-len(inputs[slot].shape) :]) for slot in self.required]
+        return IterationSpace(
+            dims=tuple(zip(names, output.shape, strict=True)),
+            accesses=(*accesses, simple(OUTPUT, *names)),
+            flops_per_point=5,
+        )
+
+    def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
+        """In floating point."""
+        import numpy as np
+
+        x = inputs["x"]
+        tokens, context = x.shape[2:]
+        seen = np.ones((1, 1, tokens, context), dtype=np.bool_)
+        if "mask" in inputs:
+            seen = seen & (inputs["mask"] != 0)[:, None, None, :]
+        if attributes.get("causal", False):
+            seen = seen & np.tri(tokens, context, context - tokens, dtype=np.bool_)
+        x = np.where(seen, x, np.finfo(x.dtype).min)
+        exponential = np.exp(x - x.max(axis=-1, keepdims=True)) * seen
+        total = exponential.sum(axis=-1, keepdims=True)
+        result: Array = np.zeros_like(exponential)
+        np.divide(exponential, total, out=result, where=total > 0)
+        return result
+
+    def integer_reference(
+        self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]
+    ) -> Array:
+        """i-softmax."""
+        from inferstack.ops.kernels import reference
+
+        return reference.softmax(inputs, attributes)
+
+
+RULE = SoftmaxRule()
