@@ -1,0 +1,314 @@
+"""When the instructions run: three in-order queues, one DMA bus, an array and a read port.
+
+The machine advances whichever engine can act first: loads and stores contend for the bus request by
+request in time order, and an instruction starts when the instructions that it waits for (`hazards`)
+are done. Times are in cycles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inferstack.core.compiled import compiled
+from inferstack.simulate import hazards, isa
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+_CONFIG, _MVIN, _PRELOAD, _COMPUTE, _MVOUT = range(5)
+_KEEP, _ACCUMULATOR = isa.KEEP, isa.ACCUMULATOR
+_WIDE, _STATISTICS, _LAST = isa.WIDE, isa.STATISTICS, isa.LAST
+_LOAD, _EXECUTE, _STORE = hazards.LOAD, hazards.EXECUTE, hazards.STORE
+UNKNOWN = 1 << 62
+_UNKNOWN = UNKNOWN
+
+PARAMETERS = (
+    "bus_bytes",
+    "in_flight",
+    "read_latency",
+    "write_latency",
+    "pass_cycles",
+    "fill_cycles",
+    "lanes",
+    "load_entries",
+    "execute_entries",
+    "store_entries",
+)
+_BUS, _IN_FLIGHT, _READ_LATENCY, _WRITE_LATENCY, _PASS, _FILL, _LANES, _ENTRIES = range(8)
+
+STATE = ("bus_free", "array_free", "array_start", "preload_end", "port_free", "last_on_bus")
+_BUS_FREE, _ARRAY_FREE, _ARRAY_START, _PRELOAD_END, _PORT_FREE, _LAST_ENGINE = range(6)
+
+BUSY = ("array", "load", "store", "read port")
+_BUSY_ARRAY, _BUSY_LOAD, _BUSY_STORE, _BUSY_PORT = range(4)
+
+STALLS = (
+    "load waits for load",
+    "load waits for execute",
+    "load waits for store",
+    "load waits for a queue entry",
+    "execute waits for load",
+    "execute waits for execute",
+    "execute waits for store",
+    "execute waits for a queue entry",
+    "store waits for load",
+    "store waits for execute",
+    "store waits for store",
+    "store waits for a queue entry",
+)
+
+
+@compiled
+def _known(wait: Array, position: Array) -> bool:
+    """Whether everything that an instruction waits for has its time."""
+    return (
+        wait[0] < position[0]
+        and wait[1] < position[1]
+        and wait[2] < position[2]
+        and wait[3] < position[2]
+    )
+
+
+@compiled
+def _start(
+    ins: Any,
+    wait: Array,
+    queue: int,
+    free: int,
+    entered: int,
+    done: Array,
+    read: Array,
+    stalls: Array,
+) -> int:
+    """When an instruction starts, given that its unit is free and it has entered the queue.
+
+    done: (3, n) when results are there; read: (3, n) when sources are read. A load into the
+    scratchpad only waits for the array's reads, everything else for its results.
+    """
+    begin = free
+    if entered > begin:
+        stalls[queue, 3] += entered - begin
+        begin = entered
+    for other in range(4):
+        if wait[other] < 0:
+            continue
+        row = min(other, _STORE)
+        sources = other == _STORE
+        if other == _EXECUTE and ins.opcode == _MVIN and not ins.local & _ACCUMULATOR:
+            sources = True
+        ready = read[row, wait[other]] if sources else done[row, wait[other]]
+        if ready > begin:
+            stalls[queue, row] += ready - begin
+            begin = ready
+    return begin
+
+
+@compiled
+def _enter(queue: int, at: int, entered: Array, done: Array, parameters: Array) -> int:
+    """When the instruction at position `at` gets into its queue: one a cycle, while there is room."""
+    moment = entered[queue]
+    size = parameters[_ENTRIES + queue]
+    if at >= size:
+        moment = max(moment, done[queue, at - size])
+    entered[queue] = moment + 1
+    return moment
+
+
+@compiled
+def _request(
+    engine: int,
+    ready: int,
+    size: int,
+    latency: int,
+    ring: Array,
+    slot: Array,
+    state: Array,
+    busy: Array,
+    p: Array,
+) -> int:
+    """One DMA request of `size` bytes: takes the bus, returns when its data has arrived."""
+    beats = (size + p[_BUS] - 1) // p[_BUS]
+    begin = max(ready, state[_BUS_FREE], ring[engine, slot[engine]])
+    state[_BUS_FREE] = begin + beats
+    state[_LAST_ENGINE] = engine
+    busy[_BUSY_LOAD if engine == 0 else _BUSY_STORE] += beats
+    arrival = begin + beats + latency
+    ring[engine, slot[engine]] = arrival
+    slot[engine] = (slot[engine] + 1) % p[_IN_FLIGHT]
+    return arrival
+
+
+@compiled
+def _execute(
+    ins: Any,
+    at: int,
+    wait: Array,
+    entered: int,
+    done: Array,
+    read: Array,
+    state: Array,
+    busy: Array,
+    stalls: Array,
+    p: Array,
+) -> int:
+    """One preload or compute; returns its start.
+
+    A preload fills the array's second set of weights while the compute before it runs.
+    """
+    if ins.opcode == _PRELOAD:
+        free = max(state[_ARRAY_START], state[_PRELOAD_END])
+        begin = _start(ins, wait, _EXECUTE, free, entered, done, read, stalls)
+        kept = ins.local == _KEEP
+        end = begin if kept else begin + max(p[_PASS], np.int64(ins.rows))
+        state[_PRELOAD_END] = end
+        read[_EXECUTE, at] = end
+        done[_EXECUTE, at] = end
+        return begin
+    free = max(state[_ARRAY_FREE], state[_PRELOAD_END])
+    begin = _start(ins, wait, _EXECUTE, free, entered, done, read, stalls)
+    cycles = max(p[_PASS], np.int64(ins.rows))
+    state[_ARRAY_START] = begin
+    state[_ARRAY_FREE] = begin + cycles
+    busy[_BUSY_ARRAY] += cycles
+    read[_EXECUTE, at] = begin + cycles
+    done[_EXECUTE, at] = begin + cycles + p[_FILL]
+    return begin
+
+
+@compiled
+def _statistics_pass(
+    ins: Any, begin: int, overhead: int, state: Array, busy: Array, p: Array
+) -> int:
+    """An mvout that writes nothing: occupies the read port; the row's division follows its last."""
+    rows, cols = np.int64(ins.rows), np.int64(ins.cols)
+    cycles = rows * ((cols + p[_LANES] - 1) // p[_LANES])
+    if ins.flags & _LAST:
+        cycles += rows * overhead
+    state[_PORT_FREE] = max(begin, state[_PORT_FREE]) + cycles
+    busy[_BUSY_PORT] += cycles
+    return state[_PORT_FREE]
+
+
+@compiled
+def run(
+    instructions: Array,
+    queues: Array,
+    waits: Array,
+    order: Array,
+    sizes: Array,
+    tables: Array,
+    p: Array,
+    done: Array,
+    read: Array,
+    starts: Array,
+    busy: Array,
+    stalls: Array,
+) -> int:
+    """Fills done, read, starts (3, n), busy (4,) and stalls (3, 4); returns the end in cycles.
+
+    order: (3, n) instruction by position in its queue. sizes: (3,) instructions per queue.
+    tables: (configurations, 3): cycles per row after the statistics, passes of the mvout that writes,
+    cycles per row of it. p: PARAMETERS.
+    """
+    state = np.zeros(6, dtype=np.int64)
+    position = np.zeros(3, dtype=np.int64)
+    entered = np.zeros(3, dtype=np.int64)
+    ring = np.zeros((2, p[_IN_FLIGHT]), dtype=np.int64)
+    slot = np.zeros(2, dtype=np.int64)
+    # Per DMA engine (load, store): next row (-1: between instructions), when it is ready, latest
+    # arrival of the instruction.
+    row = np.full(2, -1, dtype=np.int64)
+    ready = np.zeros(2, dtype=np.int64)
+    arrival = np.zeros(2, dtype=np.int64)
+    table = 0
+    while True:
+        while position[_EXECUTE] < sizes[_EXECUTE]:
+            at = position[_EXECUTE]
+            i = order[_EXECUTE, at]
+            if not _known(waits[i], position):
+                break
+            moment = _enter(_EXECUTE, at, entered, done, p)
+            starts[_EXECUTE, at] = _execute(
+                instructions[i], at, waits[i], moment, done, read, state, busy, stalls, p
+            )
+            position[_EXECUTE] += 1
+        best, soonest = -1, _UNKNOWN
+        for engine in range(2):
+            queue = 2 * engine
+            at = position[queue]
+            if at >= sizes[queue]:
+                continue
+            i = order[queue, at]
+            if row[engine] < 0:
+                if not _known(waits[i], position):
+                    continue
+                moment = _enter(queue, at, entered, done, p)
+                begin = _start(
+                    instructions[i], waits[i], queue, ready[engine], moment, done, read, stalls
+                )
+                starts[queue, at] = begin
+                row[engine] = 0
+                ready[engine] = begin
+                arrival[engine] = 0
+            turn = max(ready[engine], state[_BUS_FREE], ring[engine, slot[engine]])
+            if turn < soonest or (turn == soonest and state[_LAST_ENGINE] != engine):
+                best, soonest = engine, turn
+        if best < 0:
+            break
+        queue = 2 * best
+        at = position[queue]
+        ins = instructions[order[queue, at]]
+        rows, finished = np.int64(ins.rows), False
+        width = np.int64(ins.cols) * (4 if ins.flags & _WIDE else 1)
+        if ins.opcode == _CONFIG:
+            if queue == _STORE:
+                table = np.int64(ins.config)
+            if ins.stride > 0:
+                ready[best] = _request(
+                    best, ready[best], ins.stride, p[_READ_LATENCY], ring, slot, state, busy, p
+                )
+            done[queue, at] = ready[best]
+            finished = True
+        elif ins.opcode == _MVIN:
+            came = _request(best, ready[best], width, p[_READ_LATENCY], ring, slot, state, busy, p)
+            arrival[best] = max(arrival[best], came)
+            ready[best] = came - p[_READ_LATENCY]
+            row[best] += 1
+            if row[best] == rows or ins.stride == 0:
+                spread = rows if ins.stride == 0 else 1
+                done[queue, at] = arrival[best] + spread
+                finished = True
+        elif ins.flags & _STATISTICS:
+            ready[best] = _statistics_pass(ins, ready[best], tables[table, 0], state, busy, p)
+            done[queue, at] = ready[best]
+            finished = True
+        else:
+            port = (np.int64(ins.cols) + p[_LANES] - 1) // p[_LANES]
+            port = port * tables[table, 1] + tables[table, 2]
+            moment = max(ready[best], state[_PORT_FREE]) + port
+            came = _request(best, moment, width, p[_WRITE_LATENCY], ring, slot, state, busy, p)
+            beats = (width + p[_BUS] - 1) // p[_BUS]
+            busy[_BUSY_PORT] += port
+            state[_PORT_FREE] = came - p[_WRITE_LATENCY] - beats
+            ready[best] = state[_PORT_FREE]
+            arrival[best] = max(arrival[best], came)
+            row[best] += 1
+            if row[best] == rows:
+                done[queue, at] = arrival[best]
+                finished = True
+        if finished:
+            if at > 0:
+                done[queue, at] = max(done[queue, at], done[queue, at - 1])
+            read[queue, at] = ready[best] if queue == _STORE else done[queue, at]
+            position[queue] += 1
+            row[best] = -1
+    end = np.int64(0)
+    for queue in range(3):
+        assert position[queue] == sizes[queue]
+        for at in range(sizes[queue]):
+            end = max(end, done[queue, at])
+    return end

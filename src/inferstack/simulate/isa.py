@@ -1,0 +1,173 @@
+"""The instruction set: records that the machine executes, and their readable form.
+
+Six instructions, after Gemmini's: `config` loads a table for a queue, `mvin` moves rows from DRAM into
+the scratchpad or the accumulator, `preload` puts a block of weights into the array, `compute` streams
+rows through it, `mvout` writes rows of the accumulator, `fence` waits for all of that.
+
+Local addresses are rows: 16 int8 of scratchpad, 16 int32 of accumulator (with ACCUMULATOR). A DRAM
+address is an operand (a tensor) and an offset in it, so one program serves every layer of equal shape.
+A move of more than 16 columns fills blocks of 16 columns that lie `rows` rows apart.
+Source: ucb-bar/gemmini, commit 8c3f992, README (ISA) and LoopMatmul.scala.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+CONFIG, MVIN, PRELOAD, COMPUTE, MVOUT, FENCE = range(6)
+NAMES = ("config", "mvin", "preload", "compute", "mvout", "fence")
+
+ACCUMULATOR = 1 << 31
+"""Bit of a local address: a row of the accumulator."""
+ACCUMULATE = 1 << 30
+"""Bit of a local address: add to what is there instead of overwriting it."""
+ROW_MASK = (1 << 29) - 1
+KEEP = 0xFFFFFFFF
+"""As the local address of a preload: the weights in the array stay."""
+
+WIDE = 1
+"""Flag of mvin and mvout: DRAM holds int32 (else int8)."""
+TRANSPOSE = 2
+"""Flag of preload: the block is stored as columns x rows."""
+STATISTICS = 4
+"""Flag of mvout: a pass that only updates the row's statistics; nothing is written."""
+FIRST = 8
+"""Flag of mvout: the first block of a row's first pass."""
+LAST = 16
+"""Flag of mvout: the last block of a row's last statistics pass: division and root follow."""
+FOR_LOAD = 32
+"""Flag of config: the table of the load queue (else of the store queue)."""
+
+INSTRUCTION = np.dtype(
+    [
+        ("opcode", np.uint8),
+        ("flags", np.uint8),
+        ("operand", np.uint8),
+        ("rows", np.uint8),
+        ("cols", np.uint16),
+        ("config", np.int16),
+        ("local", np.uint32),
+        ("other", np.uint32),
+        ("column", np.int32),
+        ("stride", np.int32),
+        ("dram", np.int64),
+    ]
+)
+"""other: a preload's destination in the accumulator; an mvout's row index in the tensor (causal
+masks). column: an mvin's or mvout's first channel, by which tables are indexed. stride: bytes between
+rows in DRAM, 0 reads one row once and writes it to all; a config's bytes."""
+
+NONE, REQUANTIZE, GELU, SOFTMAX, LAYERNORM, RESCALE = range(6)
+COMMANDS = ("none", "requantize", "gelu", "softmax", "layernorm", "rescale")
+
+CONFIGURATION = np.dtype(
+    [
+        ("command", np.int64),
+        ("multiplier", np.int64),
+        ("shift", np.int64),
+        ("per_channel", np.int64),
+        ("first", np.int64),
+        ("first_length", np.int64),
+        ("second", np.int64),
+        ("constants", np.int64),
+        ("constants_length", np.int64),
+        ("width", np.int64),
+        ("mask", np.int64),
+        ("causal_offset", np.int64),
+    ]
+)
+"""A table of the load or store queue; positions in the program's constants.
+
+multiplier, shift: 1 value, or `per_channel` of them. first, second: GELU's output multipliers and
+shifts (first_length of them), or LayerNorm's gamma and beta. width: columns of a whole row (softmax,
+LayerNorm). mask: operand of int8 flags per column, or -1. causal_offset: query i sees columns up to
+i + causal_offset; -1 where all are seen.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Code:
+    """Instructions and configurations of a program, the same for every layer of equal shape.
+
+    operand_bytes: size of each operand in DRAM, by operand number. signature: equal for equal code.
+    scratchpad_rows, accumulator_rows: rows of local memory that the addresses reach into.
+    """
+
+    instructions: Array
+    configurations: Array
+    operand_bytes: tuple[int, ...]
+    scratchpad_rows: int
+    accumulator_rows: int
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Program:
+    """Code with the tables and tensors of one operator (or of a fused group).
+
+    constants: int64 pool that the configurations point into.
+    operands: tensor names by operand number; SPILL is the region for partial sums.
+    output: the tensor that it writes.
+    """
+
+    name: str
+    code: Code
+    constants: Array
+    operands: tuple[str, ...]
+    output: str
+
+
+SPILL = "(partial sums)"
+"""The operand that stands for the region of spilled partial sums."""
+
+
+def disassemble(program: Program, start: int = 0, stop: int | None = None) -> str:
+    """Readable lines of the instructions [start, stop)."""
+    listing = program.code.instructions[start:stop]
+    return "\n".join(
+        f"{start + i:7d}  {_line(record, program)}" for i, record in enumerate(listing)
+    )
+
+
+def _line(record: Any, program: Program) -> str:
+    opcode, flags = int(record["opcode"]), int(record["flags"])
+    name = NAMES[opcode]
+    size = f"{record['rows']}x{record['cols']}"
+    width = "int32" if flags & WIDE else "int8"
+    operand = program.operands[record["operand"]] if opcode in (MVIN, MVOUT) else ""
+    dram = f"{operand}+{record['dram']} stride {record['stride']} {width}"
+    if opcode == CONFIG:
+        command = COMMANDS[program.code.configurations[record["config"]]["command"]]
+        queue = "load" if flags & FOR_LOAD else "store"
+        return f"{name:8s} {queue} table {record['config']} {command}, {record['stride']} B"
+    if opcode == MVIN:
+        return f"{name:8s} {size} {dram} -> {local_name(int(record['local']))}"
+    if opcode == PRELOAD:
+        turned = " transposed" if flags & TRANSPOSE else ""
+        target = local_name(int(record["other"]))
+        return f"{name:8s} {size} {local_name(int(record['local']))}{turned} for {target}"
+    if opcode == COMPUTE:
+        return f"{name:8s} {size} {local_name(int(record['local']))}"
+    if opcode == MVOUT:
+        if flags & STATISTICS:
+            return f"{name:8s} {size} {local_name(int(record['local']))} statistics"
+        return f"{name:8s} {size} {local_name(int(record['local']))} -> {dram}"
+    return name
+
+
+def local_name(address: int) -> str:
+    """sp[12], acc[12], acc[12]+= or "kept"."""
+    if address == KEEP:
+        return "kept"
+    row = address & ROW_MASK
+    if not address & ACCUMULATOR:
+        return f"sp[{row}]"
+    return f"acc[{row}]" + ("+=" if address & ACCUMULATE else "")

@@ -1,0 +1,286 @@
+"""Operators and mappings to programs.
+
+A contraction with what is fused to it becomes loads of tiles in the mapping's order, block products,
+and stores through the epilogue. A vector operator alone becomes loads into the accumulator and stores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inferstack.core.dtypes import DType
+from inferstack.core.errors import MappingError
+from inferstack.hardware.accelerator import Accelerator, Level, Role
+from inferstack.ir.graph import Graph, Operator
+from inferstack.simulate import isa, templates
+from inferstack.simulate.tables import Tables
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+SCRATCHPAD_ROW_BYTES = 16
+ACCUMULATOR_ROW_BYTES = 64
+ROW_COMMANDS = ("softmax", "layernorm")
+
+
+@dataclass(slots=True, kw_only=True)
+class Buffer:
+    """Local rows for one operand: one or two tiles that take turns."""
+
+    starts: tuple[int, ...]
+    turn: int = 0
+
+    def advance(self) -> None:
+        """The next tile goes to the other half."""
+        self.turn = (self.turn + 1) % len(self.starts)
+
+    @property
+    def start(self) -> int:
+        """First row of the current tile."""
+        return self.starts[self.turn]
+
+
+@dataclass(slots=True, kw_only=True)
+class Addend:
+    """A tensor loaded into the accumulator: bias, residual, or a vector operator's operand.
+
+    row_elements: distance of rows in elements; 0 repeats one row. config: the load table, or -1.
+    """
+
+    operand: int
+    element_bytes: int
+    row_elements: int
+    config: int = -1
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """How results leave the accumulator.
+
+    configs: the store table by batch entry (or one for all). passes: accumulator passes per row of a
+    row command, 0 for anything else. row_elements: distance of rows of the output in elements.
+    """
+
+    operand: int
+    element_bytes: int
+    row_elements: int
+    configs: tuple[int, ...]
+    passes: int = 0
+
+
+@dataclass(slots=True)
+class Emitter:
+    """Collects instructions, operands and tables of one program."""
+
+    graph: Graph
+    tables: Tables
+    operands: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    parts: list[Array] = field(default_factory=list)
+    store_config: int = -1
+
+    def operand(self, tensor: str, size_bytes: int | None = None) -> int:
+        """The operand number of a tensor."""
+        if tensor not in self.operands:
+            self.operands.append(tensor)
+            size = self.graph.tensors[tensor].size_bytes if size_bytes is None else size_bytes
+            self.sizes.append(size)
+        return self.operands.index(tensor)
+
+    def configure(self, config: int, for_load: bool) -> None:
+        """Emits a config instruction, where the queue has another table."""
+        if not for_load and config == self.store_config:
+            return
+        made = np.zeros(1, dtype=isa.INSTRUCTION)
+        made["opcode"], made["config"] = isa.CONFIG, config
+        made["stride"] = self.tables.payload_bytes[config]
+        made["flags"] = isa.FOR_LOAD if for_load else 0
+        if not for_load:
+            self.store_config = config
+        self.parts.append(made)
+
+    def load_addend(self, addend: Addend, box: Box, local: int, adds: bool) -> None:
+        """mvins of one operand's box into the accumulator at row `local`."""
+        size, stride = addend.element_bytes, addend.row_elements * addend.element_bytes
+        flags = isa.WIDE if size > 1 else 0
+        made = templates.moves(isa.MVIN, box.rows, box.columns, stride, size, flags, stride).copy()
+        made["local"] += local + isa.ACCUMULATOR + (isa.ACCUMULATE if adds else 0)
+        made["dram"] += box.row * stride + box.column * size
+        made["column"] += box.column
+        made["operand"], made["config"] = addend.operand, addend.config
+        self.parts.append(made)
+
+    def store(self, outcome: Outcome, box: Box, local: int, entry: int) -> None:
+        """mvouts of a box; entry: the batch entry, which picks the table."""
+        self.configure(outcome.configs[min(entry, len(outcome.configs) - 1)], False)
+        size, stride = outcome.element_bytes, outcome.row_elements * outcome.element_bytes
+        if outcome.passes:
+            made = templates.normalised(box.rows, box.columns, outcome.passes, stride).copy()
+        else:
+            flags = isa.WIDE if size > 1 else 0
+            made = templates.moves(
+                isa.MVOUT, box.rows, box.columns, stride, size, flags, stride, 16 * size
+            ).copy()
+        made["local"] += local + isa.ACCUMULATOR
+        made["dram"] += box.offset + box.row * stride + box.column * size
+        made["column"] += box.column + box.channel
+        made["other"] += box.row
+        made["operand"] = outcome.operand
+        self.parts.append(made)
+
+    def finish(self, name: str, output: str, rows: tuple[int, int]) -> isa.Program:
+        """The program. rows: local rows used of scratchpad and accumulator."""
+        fence = np.zeros(1, dtype=isa.INSTRUCTION)
+        fence["opcode"] = isa.FENCE
+        instructions = np.concatenate([*self.parts, fence])
+        configurations, pool = self.tables.packed()
+        digest = hashlib.blake2b(instructions.tobytes(), digest_size=16)
+        digest.update(configurations.tobytes())
+        digest.update(np.array(self.sizes, dtype=np.int64).tobytes())
+        code = isa.Code(
+            instructions=instructions,
+            configurations=configurations,
+            operand_bytes=tuple(self.sizes),
+            scratchpad_rows=rows[0],
+            accumulator_rows=rows[1],
+            signature=digest.hexdigest(),
+        )
+        return isa.Program(
+            name=name, code=code, constants=pool, operands=tuple(self.operands), output=output
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Part of a matrix in DRAM: rows and columns from (row, column).
+
+    offset: bytes in front of the matrix. channel: added to the column to index tables.
+    """
+
+    row: int
+    rows: int
+    column: int
+    columns: int
+    offset: int = 0
+    channel: int = 0
+
+
+def element_bytes(dtype: DType) -> int:
+    """1 for int8, 4 for int32: what the machine moves. Raises MappingError for others."""
+    if dtype not in (DType.INT8, DType.INT32):
+        raise MappingError("simulate", "the machine moves int8 and int32 only", got=dtype.value)
+    return dtype.bits // 8
+
+
+def level_for(accelerator: Accelerator, role: Role) -> Level:
+    """The on-chip level that holds operands of `role`."""
+    return next(level for level in accelerator.levels[1:] if role in level.holds)
+
+
+def buffer_rows(level: Level, row_bytes: int) -> int:
+    """Rows that one tile generation may take."""
+    usable = level.usable_bytes
+    assert usable is not None, f"level {level.name} has no capacity"
+    return usable // row_bytes
+
+
+def halves(level: Level, half_rows: int, offset: int) -> Buffer:
+    """Two buffers at `offset` of each half, or one without double buffering."""
+    starts = (offset, half_rows + offset) if level.double_buffered else (offset,)
+    return Buffer(starts=starts)
+
+
+def epilogue(
+    emitter: Emitter,
+    accelerator: Accelerator,
+    source: str,
+    fused: Sequence[Operator],
+    row_elements: int,
+) -> tuple[list[Addend], Operator | None]:
+    """The residual operands of leading adds, and the command that follows them, if any.
+
+    source: the tensor computed so far. Raises MappingError for groups that no store can compute.
+    """
+    addends: list[Addend] = []
+    command: Operator | None = None
+    graph = emitter.graph
+    for operator in fused:
+        where = f"operator {operator.name} fused to {source}"
+        if not accelerator.supports(operator.kind):
+            raise MappingError(where, f"{accelerator.name} has no unit for it", got=operator.kind)
+        if command is not None:
+            raise MappingError(where, "a command already follows the accumulator")
+        if operator.kind == "add":
+            own = "a" if operator.inputs["a"] == source else "b"
+            other = "b" if own == "a" else "a"
+            if operator.inputs[own] != source or f"{own}_multiplier" in operator.inputs:
+                raise MappingError(where, "the accumulator is not its unscaled operand")
+            addends.append(add_operand(emitter, operator, other, row_elements))
+        elif operator.inputs.get("x") == source and operator.kind in ("gelu", *ROW_COMMANDS):
+            command = operator
+        else:
+            raise MappingError(where, "cannot be computed on the way out", got=operator.kind)
+        source = operator.output
+    assert graph.tensors[source] is not None
+    return addends, command
+
+
+def add_operand(emitter: Emitter, operator: Operator, slot: str, row_elements: int) -> Addend:
+    """One side of an add, as rows of `row_elements`; a single row is repeated."""
+    tensor = emitter.graph.operands(operator)[slot]
+    config = -1
+    if f"{slot}_multiplier" in operator.inputs:
+        config = emitter.tables.scale_in(operator, f"{slot}_")
+        emitter.configure(config, True)
+    return Addend(
+        operand=emitter.operand(tensor.name),
+        element_bytes=element_bytes(tensor.dtype),
+        row_elements=0 if tensor.elements == row_elements else row_elements,
+        config=config,
+    )
+
+
+def outcome_of(
+    emitter: Emitter,
+    accelerator: Accelerator,
+    last: Operator,
+    entries: int,
+    row_elements: int,
+) -> Outcome:
+    """How the group's last operator leaves the accumulator."""
+    tables, unit = emitter.tables, accelerator.vector_unit
+    result = emitter.graph.result(last)
+    passes = 0
+    if last.kind == "softmax":
+        mask = -1
+        if "mask" in last.inputs:
+            name = last.inputs["mask"]
+            mask = emitter.operand(name, emitter.graph.tensors[name].elements)
+        length = tables.data(last, "multiplier").size if "multiplier" in last.inputs else 1
+        heads = range(entries if length > 1 else 1)
+        configs = tuple(tables.softmax(last, head, mask) for head in heads)
+    elif last.kind == "layernorm":
+        configs = (tables.layernorm(last),)
+    elif last.kind == "gelu":
+        configs = (tables.gelu(last),)
+    elif last.kind != "add" and "multiplier" in last.inputs:
+        configs = (tables.requantize(last),)
+    else:
+        configs = (tables.plain(),)
+    if last.kind in ROW_COMMANDS:
+        assert unit is not None, "a row command without a unit"
+        passes = max(2, unit.passes[last.kind])
+    return Outcome(
+        operand=emitter.operand(result.name),
+        element_bytes=element_bytes(result.dtype),
+        row_elements=row_elements,
+        configs=configs,
+        passes=passes,
+    )

@@ -1,0 +1,223 @@
+"""The machine: `execute` gives a program's values, `time` its cycles. Neither sees a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inferstack.core.units import ceil_div
+from inferstack.hardware.accelerator import Accelerator, Role, VectorUnit
+from inferstack.simulate import isa
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+INTERVAL = np.dtype(
+    [("instruction", np.int64), ("queue", np.int8), ("start", np.int64), ("end", np.int64)]
+)
+QUEUES = ("load", "execute", "store")
+KIND_OF_COMMAND = {isa.GELU: "gelu", isa.SOFTMAX: "softmax", isa.LAYERNORM: "layernorm"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Timing:
+    """What a program costs; independent of the data.
+
+    busy_cycles: by unit: array, load and store (bus), read port (of the accumulator), host.
+    stalls: cycles by cause. queue_counts: instructions by queue. Bytes are payload bytes.
+    vector_elements: elements by operator kind that the units behind the accumulator computed.
+    trace: intervals of the instructions (INTERVAL), where asked for.
+    """
+
+    cycles: int
+    busy_cycles: Mapping[str, int]
+    dram_read_bytes: int
+    dram_written_bytes: int
+    scratchpad_read_bytes: int
+    scratchpad_written_bytes: int
+    accumulator_read_bytes: int
+    accumulator_written_bytes: int
+    macs: int
+    vector_elements: Mapping[str, int]
+    stalls: Mapping[str, int]
+    queue_counts: Mapping[str, int]
+    trace: Array | None = field(default=None, repr=False)
+
+    def utilisation(self, accelerator: Accelerator) -> float:
+        """MACs over the array's peak in the program's cycles."""
+        return self.macs / max(1, self.cycles * accelerator.array.macs_per_cycle)
+
+
+def execute(program: isa.Program, memory: Array, addresses: Sequence[int]) -> None:
+    """Runs the program on `memory` (bytes as int8), in place.
+
+    addresses: of each operand, by operand number.
+    """
+    from inferstack.simulate import values
+
+    code = program.code
+    scratchpad = np.zeros((max(1, code.scratchpad_rows), 16), dtype=np.int8)
+    accumulator = np.zeros((max(1, code.accumulator_rows), 16), dtype=np.int32)
+    widest = ceil_div(max(1, int(code.configurations["width"].max())), 16) * 16
+    bases = np.array(addresses, dtype=np.int64)
+    _check_addresses(program, memory, bases)
+    values.run(
+        code.instructions,
+        code.configurations,
+        program.constants,
+        bases,
+        memory,
+        scratchpad,
+        accumulator,
+        widest,
+    )
+
+
+def _check_addresses(program: isa.Program, memory: Array, bases: Array) -> None:
+    """Compiled code does not check indices: whatever an instruction touches must be there."""
+    sizes = program.code.operand_bytes
+    assert len(bases) == len(sizes), "an address per operand"
+    for base, size in zip(bases, sizes, strict=True):
+        assert 0 <= base <= len(memory) - size, f"{program.name}: an operand is outside memory"
+
+
+def time(code: isa.Code, accelerator: Accelerator, *, trace: bool = False) -> Timing:
+    """Cycles of the code on the accelerator, and what it moved."""
+    from inferstack.simulate import events, hazards
+
+    n = len(code.instructions)
+    starts = np.concatenate([[0], np.cumsum([_padded(size) for size in code.operand_bytes])])
+    local = code.scratchpad_rows + code.accumulator_rows
+    last = np.full((local, 6), -1, dtype=np.int64)
+    granules = np.full((starts[-1] // hazards.GRANULE_BYTES + 1, 2), -1, dtype=np.int64)
+    waits = np.empty((n, 4), dtype=np.int64)
+    queues = np.empty(n, dtype=np.int64)
+    counts = np.zeros(8, dtype=np.int64)
+    vector = np.zeros(len(isa.COMMANDS), dtype=np.int64)
+    commands = np.ascontiguousarray(code.configurations["command"])
+    hazards.analyse(
+        code.instructions,
+        commands,
+        starts[:-1].astype(np.int64),
+        last,
+        granules,
+        code.scratchpad_rows,
+        waits,
+        queues,
+        counts,
+        vector,
+    )
+    sizes = np.array([(queues == queue).sum() for queue in range(3)], dtype=np.int64)
+    order = np.zeros((3, max(1, sizes.max())), dtype=np.int64)
+    for queue in range(3):
+        order[queue, : sizes[queue]] = np.flatnonzero(queues == queue)
+    done, read, begun = (np.zeros(order.shape, dtype=np.int64) for _ in range(3))
+    busy = np.zeros(len(events.BUSY), dtype=np.int64)
+    stalls = np.zeros((3, 4), dtype=np.int64)
+    tables = _command_cycles(commands, accelerator.vector_unit)
+    cycles = events.run(
+        code.instructions,
+        queues,
+        waits,
+        order,
+        sizes,
+        tables,
+        _parameters(accelerator),
+        done,
+        read,
+        begun,
+        busy,
+        stalls,
+    )
+    intervals = None
+    if trace:
+        intervals = np.zeros(int(sizes.sum()), dtype=INTERVAL)
+        intervals["instruction"] = np.concatenate([order[q, : sizes[q]] for q in range(3)])
+        intervals["queue"] = np.repeat(np.arange(3), sizes)
+        intervals["start"] = np.concatenate([begun[q, : sizes[q]] for q in range(3)])
+        intervals["end"] = np.concatenate([done[q, : sizes[q]] for q in range(3)])
+    return Timing(
+        cycles=int(cycles),
+        busy_cycles=dict(zip(events.BUSY, busy.tolist(), strict=True)),
+        dram_read_bytes=int(counts[hazards.READ_BYTES]),
+        dram_written_bytes=int(counts[hazards.WRITTEN_BYTES]),
+        scratchpad_read_bytes=int(counts[hazards.SCRATCHPAD_READ]),
+        scratchpad_written_bytes=int(counts[hazards.SCRATCHPAD_WRITTEN]),
+        accumulator_read_bytes=int(counts[hazards.ACCUMULATOR_READ]),
+        accumulator_written_bytes=int(counts[hazards.ACCUMULATOR_WRITTEN]),
+        macs=int(counts[hazards.MACS]),
+        vector_elements=_by_kind(vector, int(counts[hazards.RESCALED])),
+        stalls=dict(zip(events.STALLS, stalls.reshape(-1).tolist(), strict=True)),
+        queue_counts=dict(zip(QUEUES, sizes.tolist(), strict=True)),
+        trace=intervals,
+    )
+
+
+def _by_kind(vector: Array, rescaled: int) -> dict[str, int]:
+    """Elements by operator kind; scaled mvins are residual adds."""
+    found = {kind: int(vector[command]) for command, kind in KIND_OF_COMMAND.items()}
+    return {kind: count for kind, count in {**found, "add": rescaled}.items() if count}
+
+
+def _padded(size_bytes: int) -> int:
+    """Operands start at a granule of their own."""
+    return ceil_div(max(1, size_bytes), 64) * 64
+
+
+def _command_cycles(commands: Array, unit: VectorUnit | None) -> Array:
+    """By configuration: cycles per row after the statistics, passes and cycles per row at the end."""
+    made = np.zeros((len(commands), 3), dtype=np.int64)
+    made[:, 1] = 1
+    for index, command in enumerate(commands.tolist()):
+        kind = KIND_OF_COMMAND.get(command)
+        if unit is None or kind is None:
+            continue
+        if kind == "gelu":
+            made[index, 1:] = unit.passes[kind], unit.row_overhead_cycles[kind]
+        else:
+            made[index, 0] = unit.row_overhead_cycles[kind]
+    return made
+
+
+def _parameters(accelerator: Accelerator) -> Array:
+    """events.PARAMETERS of the accelerator."""
+    dma, array, unit = accelerator.dma, accelerator.array, accelerator.vector_unit
+    lanes = unit.lanes if unit is not None else array.columns
+    return np.array(
+        [
+            dma.bus_bytes,
+            dma.requests_in_flight,
+            dma.read_latency_cycles,
+            dma.write_latency_cycles,
+            array.pass_cycles,
+            array.fill_cycles,
+            lanes,
+            dma.load_queue,
+            dma.execute_queue,
+            dma.store_queue,
+        ],
+        dtype=np.int64,
+    )
+
+
+def energy_pj(timing: Timing, accelerator: Accelerator) -> float:
+    """Energy of the counted accesses: DRAM, scratchpad, accumulator, MACs, vector units and host."""
+    dram = accelerator.levels[0]
+    scratchpad = next(v for v in accelerator.levels[1:] if Role.INPUT in v.holds)
+    accumulator = next(v for v in accelerator.levels[1:] if Role.OUTPUT in v.holds)
+    total = timing.dram_read_bytes * dram.read_pj_per_byte
+    total += timing.dram_written_bytes * dram.write_pj_per_byte
+    total += timing.scratchpad_read_bytes * scratchpad.read_pj_per_byte
+    total += timing.scratchpad_written_bytes * scratchpad.write_pj_per_byte
+    total += timing.accumulator_read_bytes * accumulator.read_pj_per_byte
+    total += timing.accumulator_written_bytes * accumulator.write_pj_per_byte
+    total += timing.macs * accelerator.array.mac_pj
+    if accelerator.vector_unit is not None:
+        for kind, elements in timing.vector_elements.items():
+            total += elements * accelerator.vector_unit.energy_pj[kind]
+    return total + timing.busy_cycles.get("host", 0) * accelerator.host.pj_per_cycle

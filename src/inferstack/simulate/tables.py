@@ -1,0 +1,141 @@
+"""The configurations of a program and the constants they point into, from an operator's tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inferstack.core.errors import InputError
+from inferstack.ir.graph import Graph, Operator
+from inferstack.ops.quantization import constants as packed_constants
+from inferstack.simulate import isa
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+IDENTITY = (2, 1)
+"""Multiplier and shift of the rescale that changes nothing."""
+TABLE_ENTRY_BYTES = 5
+"""A multiplier of 32 bits and a shift of 8 in a config's payload."""
+WORD_BYTES = 4
+
+
+class Tables:
+    """Collects configurations, their payload sizes and the pool of constants."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.configurations: list[dict[str, int]] = []
+        self.payload_bytes: list[int] = []
+        self.pool: list[Array] = []
+        self.length = 0
+
+    def place(self, values: Array) -> int:
+        """Puts int64 values into the pool; returns their position."""
+        at = self.length
+        self.pool.append(np.ascontiguousarray(values, dtype=np.int64).reshape(-1))
+        self.length += self.pool[-1].size
+        return at
+
+    def rescale(
+        self, operator: Operator, prefix: str, element: int | None = None
+    ) -> dict[str, int]:
+        """Entries multiplier, shift, per_channel of `<prefix>multiplier`; identity where absent.
+
+        element: take this one entry only (a table with one entry per head).
+        """
+        if f"{prefix}multiplier" not in operator.inputs:
+            multiplier, shift = (np.array([value]) for value in IDENTITY)
+        else:
+            multiplier, shift = (
+                self.data(operator, f"{prefix}{n}") for n in ("multiplier", "shift")
+            )
+        if element is not None and multiplier.size > 1:
+            multiplier, shift = multiplier[element : element + 1], shift[element : element + 1]
+        return {
+            "multiplier": self.place(multiplier),
+            "shift": self.place(shift),
+            "per_channel": multiplier.size,
+        }
+
+    def data(self, operator: Operator, slot: str) -> Array:
+        """The values of a constant operand. Raises InputError where it has none."""
+        tensor = self.graph.tensors[operator.inputs[slot]]
+        if tensor.data is None:
+            raise InputError(
+                f"operator {operator.name}",
+                f"the table {tensor.name} has no values",
+                hint="simulate a compressed graph with weights",
+            )
+        return np.asarray(tensor.data)
+
+    def add(self, command: int, payload_bytes: int, **entries: int) -> int:
+        """Appends a configuration; returns its number."""
+        empty = dict.fromkeys(isa.CONFIGURATION.names or (), 0)
+        defaults = {**empty, "mask": -1, "causal_offset": -1}
+        self.configurations.append({**defaults, "command": command, **entries})
+        self.payload_bytes.append(payload_bytes)
+        return len(self.configurations) - 1
+
+    def plain(self) -> int:
+        """int32 as it is."""
+        return self.add(isa.NONE, 0)
+
+    def scale_in(self, operator: Operator, prefix: str) -> int:
+        """The table of a scaled mvin: an operand of a residual add."""
+        entries = self.rescale(operator, prefix)
+        return self.add(isa.RESCALE, entries["per_channel"] * TABLE_ENTRY_BYTES, **entries)
+
+    def requantize(self, operator: Operator) -> int:
+        """int32 to int8 by the operator's table."""
+        entries = self.rescale(operator, "")
+        return self.add(isa.REQUANTIZE, entries["per_channel"] * TABLE_ENTRY_BYTES, **entries)
+
+    def gelu(self, operator: Operator) -> int:
+        """i-GELU with its input and output tables."""
+        entries, out = self.rescale(operator, ""), self.rescale(operator, "out_")
+        entries |= {
+            "first": out["multiplier"],
+            "second": out["shift"],
+            "first_length": out["per_channel"],
+        }
+        size = (entries["per_channel"] + out["per_channel"]) * TABLE_ENTRY_BYTES
+        return self._with_constants(isa.GELU, operator, size, entries)
+
+    def layernorm(self, operator: Operator) -> int:
+        """i-LayerNorm with its input table, gamma and beta."""
+        entries = self.rescale(operator, "")
+        gamma, beta = self.data(operator, "gamma"), self.data(operator, "beta")
+        entries |= {"first": self.place(gamma), "second": self.place(beta)}
+        entries |= {"first_length": gamma.size, "width": gamma.size}
+        size = entries["per_channel"] * TABLE_ENTRY_BYTES + 2 * gamma.size * WORD_BYTES
+        return self._with_constants(isa.LAYERNORM, operator, size, entries)
+
+    def softmax(self, operator: Operator, head: int, mask: int) -> int:
+        """i-softmax of one head's rows; mask: operand number of the flags, or -1."""
+        tokens, context = self.graph.result(operator).shape[-2:]
+        entries = self.rescale(operator, "", head)
+        causal = bool(operator.attributes.get("causal", False))
+        entries |= {"width": context, "mask": mask}
+        entries["causal_offset"] = context - tokens if causal else -1
+        size = TABLE_ENTRY_BYTES + (context if mask >= 0 else 0)
+        return self._with_constants(isa.SOFTMAX, operator, size, entries)
+
+    def _with_constants(
+        self, command: int, operator: Operator, size: int, entries: dict[str, int]
+    ) -> int:
+        constants = packed_constants(operator.kind, operator.attributes)
+        entries |= {"constants": self.place(constants), "constants_length": constants.size}
+        return self.add(command, size + constants.size * WORD_BYTES, **entries)
+
+    def packed(self) -> tuple[Array, Array]:
+        """(configurations, pool)."""
+        rows = self.configurations or [dict.fromkeys(isa.CONFIGURATION.names or (), 0)]
+        made = np.zeros(len(rows), dtype=isa.CONFIGURATION)
+        for name in isa.CONFIGURATION.names or ():
+            made[name] = [row[name] for row in rows]
+        pool = np.concatenate(self.pool) if self.pool else np.zeros(1, dtype=np.int64)
+        return made, pool

@@ -1,0 +1,233 @@
+"""What the instructions compute: scratchpad, accumulator and DRAM as arrays, one instruction at a time.
+
+The block product runs in float32: 16 products of int8 pairs sum to at most 2^18, which float32 holds
+exactly; sums over blocks are int32. Requantization, GELU, softmax and LayerNorm are the scalar kernels
+of `ops.kernels.integer`, with which the reference computes too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inferstack.core.compiled import compiled
+from inferstack.ops.kernels.integer import (
+    add_element,
+    gelu_element,
+    layernorm_row,
+    requantize,
+    rescale,
+    softmax_row,
+)
+from inferstack.simulate import isa
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+_CONFIG, _MVIN, _PRELOAD, _COMPUTE, _MVOUT = range(5)
+_NONE, _REQUANTIZE, _GELU, _SOFTMAX, _LAYERNORM, _RESCALE = range(6)
+_ACCUMULATOR, _ACCUMULATE = isa.ACCUMULATOR, isa.ACCUMULATE
+_ROW_MASK, _KEEP = isa.ROW_MASK, isa.KEEP
+_WIDE, _TRANSPOSE, _STATISTICS = isa.WIDE, isa.TRANSPOSE, isa.STATISTICS
+_LAST, _FOR_LOAD = isa.LAST, isa.FOR_LOAD
+
+
+@compiled
+def _int32_at(memory: Array, at: int) -> int:
+    """Little-endian int32 at byte `at`."""
+    low = np.int64(memory[at]) & 255
+    low |= (np.int64(memory[at + 1]) & 255) << 8
+    low |= (np.int64(memory[at + 2]) & 255) << 16
+    return low | (np.int64(memory[at + 3]) << 24)
+
+
+@compiled
+def _move_in(
+    ins: Any, base: int, memory: Array, scratchpad: Array, accumulator: Array, cfg: Any, pool: Array
+) -> None:
+    """mvin of one instruction; int8 into the accumulator passes the load queue's table."""
+    row = np.int64(ins.local) & _ROW_MASK
+    wide, rows, cols = (ins.flags & _WIDE) != 0, np.int64(ins.rows), np.int64(ins.cols)
+    size = 4 if wide else 1
+    into_accumulator = (ins.local & _ACCUMULATOR) != 0
+    add = (ins.local & _ACCUMULATE) != 0
+    table = ins.config >= 0
+    for r in range(rows):
+        at = base + ins.dram + r * ins.stride
+        for block in range((cols + 15) // 16):
+            target = row + block * rows + r
+            width = min(16, cols - block * 16)
+            start = at + block * 16 * size
+            if not into_accumulator:
+                for c in range(width):
+                    scratchpad[target, c] = memory[start + c]
+                for c in range(width, 16):
+                    scratchpad[target, c] = 0
+                continue
+            for c in range(width):
+                value = _int32_at(memory, start + 4 * c) if wide else np.int64(memory[start + c])
+                if table:
+                    channel = (ins.column + block * 16 + c) if cfg.per_channel > 1 else 0
+                    value = rescale(
+                        value, pool[cfg.multiplier + channel], pool[cfg.shift + channel]
+                    )
+                there = np.int64(accumulator[target, c]) if add else 0
+                accumulator[target, c] = add_element(there, value)
+
+
+@compiled
+def _preload(ins: Any, scratchpad: Array, weights: Array) -> None:
+    """Block of weights (k, n) into the array, zero outside."""
+    row = np.int64(ins.local) & _ROW_MASK
+    weights[:, :] = 0
+    rows, cols = np.int64(ins.rows), np.int64(ins.cols)
+    if ins.flags & _TRANSPOSE:
+        for r in range(rows):
+            for c in range(cols):
+                weights[c, r] = scratchpad[row + r, c]
+    else:
+        for r in range(rows):
+            for c in range(cols):
+                weights[r, c] = scratchpad[row + r, c]
+
+
+@compiled
+def _compute(
+    ins: Any, target: int, add: bool, scratchpad: Array, weights: Array, accumulator: Array
+) -> None:
+    """rows x 16 of A times the weights, into (or added to) the accumulator."""
+    row = np.int64(ins.local) & _ROW_MASK
+    sums = np.empty(16, dtype=np.float32)
+    for r in range(np.int64(ins.rows)):
+        sums[:] = 0
+        for k in range(0, 16, 4):
+            a0 = np.float32(scratchpad[row + r, k])
+            a1 = np.float32(scratchpad[row + r, k + 1])
+            a2 = np.float32(scratchpad[row + r, k + 2])
+            a3 = np.float32(scratchpad[row + r, k + 3])
+            for c in range(16):
+                sums[c] += (
+                    a0 * weights[k, c]
+                    + a1 * weights[k + 1, c]
+                    + a2 * weights[k + 2, c]
+                    + a3 * weights[k + 3, c]
+                )
+        if add:
+            for c in range(16):
+                accumulator[target + r, c] += np.int32(sums[c])
+        else:
+            for c in range(16):
+                accumulator[target + r, c] = np.int32(sums[c])
+
+
+@compiled
+def _normalise(
+    ins: Any, cfg: Any, pool: Array, memory: Array, bases: Array, held: Array, result: Array
+) -> None:
+    """Whole rows through softmax or LayerNorm: held (16, width) int32 -> result (16, width) int8."""
+    width = cfg.width
+    constants = pool[cfg.constants : cfg.constants + cfg.constants_length]
+    length = max(cfg.per_channel, 1)
+    multiplier = pool[cfg.multiplier : cfg.multiplier + length]
+    shift = pool[cfg.shift : cfg.shift + length]
+    for r in range(np.int64(ins.rows)):
+        if cfg.command == _LAYERNORM:
+            gamma = pool[cfg.first : cfg.first + width]
+            beta = pool[cfg.second : cfg.second + width]
+            layernorm_row(
+                held[r, :width], multiplier, shift, gamma, beta, constants, result[r, :width]
+            )
+        else:
+            seen = np.ones(width, dtype=np.int64)
+            for c in range(width):
+                if cfg.mask >= 0 and memory[bases[cfg.mask] + c] == 0:
+                    seen[c] = 0
+                if cfg.causal_offset >= 0 and c > np.int64(ins.other) + r + cfg.causal_offset:
+                    seen[c] = 0
+            softmax_row(
+                held[r, :width], seen, multiplier[0], shift[0], constants, result[r, :width]
+            )
+
+
+@compiled
+def _narrowed(value: int, channel: int, cfg: Any, pool: Array) -> int:
+    """int8 of an accumulator value by requantization or GELU; channels index the tables."""
+    table = channel if cfg.per_channel > 1 else 0
+    multiplier, shift = pool[cfg.multiplier + table], pool[cfg.shift + table]
+    if cfg.command == _REQUANTIZE:
+        return requantize(value, multiplier, shift)
+    out = channel if cfg.first_length > 1 else 0
+    constants = pool[cfg.constants : cfg.constants + cfg.constants_length]
+    common = rescale(value, multiplier, shift)
+    return gelu_element(common, constants, pool[cfg.first + out], pool[cfg.second + out])
+
+
+@compiled
+def _move_out(
+    ins: Any, cfg: Any, pool: Array, base: int, memory: Array, accumulator: Array, result: Array
+) -> None:
+    """mvout of one instruction: int32 as it is, or int8 through the store queue's table."""
+    row = np.int64(ins.local) & _ROW_MASK
+    rows, cols = np.int64(ins.rows), np.int64(ins.cols)
+    whole_row = cfg.command == _SOFTMAX or cfg.command == _LAYERNORM
+    for r in range(rows):
+        at = base + ins.dram + r * ins.stride
+        for c in range(cols):
+            value = np.int64(accumulator[row + r, c])
+            if ins.flags & _WIDE:
+                for byte in range(4):
+                    memory[at + 4 * c + byte] = np.int8((value >> (8 * byte)) & 255)
+            elif whole_row:
+                memory[at + c] = result[r, ins.column + c]
+            else:
+                memory[at + c] = np.int8(_narrowed(value, ins.column + c, cfg, pool))
+
+
+@compiled
+def run(
+    instructions: Array,
+    configurations: Array,
+    pool: Array,
+    bases: Array,
+    memory: Array,
+    scratchpad: Array,
+    accumulator: Array,
+    widest: int,
+) -> None:
+    """Executes the instructions in program order on memory (bytes as int8), in place.
+
+    scratchpad (rows, 16) int8, accumulator (rows, 16) int32; widest: the longest row normalised.
+    """
+    weights = np.zeros((16, 16), dtype=np.float32)
+    held = np.zeros((16, widest), dtype=np.int32)
+    result = np.zeros((16, widest), dtype=np.int8)
+    store, target, add = 0, 0, False
+    for i in range(instructions.shape[0]):
+        ins = instructions[i]
+        if ins.opcode == _CONFIG:
+            if not ins.flags & _FOR_LOAD:
+                store = np.int64(ins.config)
+        elif ins.opcode == _MVIN:
+            table = configurations[max(np.int64(ins.config), 0)]
+            _move_in(ins, bases[ins.operand], memory, scratchpad, accumulator, table, pool)
+        elif ins.opcode == _PRELOAD:
+            if ins.local != _KEEP:
+                _preload(ins, scratchpad, weights)
+            target = np.int64(ins.other) & _ROW_MASK
+            add = (ins.other & _ACCUMULATE) != 0
+        elif ins.opcode == _COMPUTE:
+            _compute(ins, target, add, scratchpad, weights, accumulator)
+        elif ins.opcode == _MVOUT:
+            cfg = configurations[store]
+            if ins.flags & _STATISTICS:
+                row = np.int64(ins.local) & _ROW_MASK
+                for r in range(np.int64(ins.rows)):
+                    for c in range(np.int64(ins.cols)):
+                        held[r, ins.column + c] = accumulator[row + r, c]
+                if ins.flags & _LAST:
+                    _normalise(ins, cfg, pool, memory, bases, held, result)
+            else:
+                _move_out(ins, cfg, pool, bases[ins.operand], memory, accumulator, result)
