@@ -1,4 +1,4 @@
-"""Lowering of contractions: matmul, attention scores and attention context, with fused epilogues."""
+"""Lowering of contractions: matmul, attention scores and context, with fused epilogues."""
 
 from __future__ import annotations
 

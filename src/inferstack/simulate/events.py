@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
+    Integer = Any
+    # An int64 inside compiled code: Python's int, or numpy's as records and arrays hold it.
 
 _CONFIG, _MVIN, _PRELOAD, _COMPUTE, _MVOUT = range(5)
 _KEEP, _ACCUMULATOR = isa.KEEP, isa.ACCUMULATOR
@@ -65,7 +67,7 @@ STALLS = (
 @compiled
 def _known(wait: Array, position: Array) -> bool:
     """Whether everything that an instruction waits for has its time."""
-    return (
+    return bool(
         wait[0] < position[0]
         and wait[1] < position[1]
         and wait[2] < position[2]
@@ -77,14 +79,14 @@ def _known(wait: Array, position: Array) -> bool:
 def _start(
     ins: Any,
     wait: Array,
-    queue: int,
-    free: int,
-    entered: int,
+    queue: Integer,
+    free: Integer,
+    entered: Integer,
     done: Array,
     read: Array,
     stalls: Array,
-) -> int:
-    """When an instruction starts, given that its unit is free and it has entered the queue.
+) -> Integer:
+    """When an instruction starts, once its unit is free and it has entered the queue.
 
     done: (3, n) when results are there; read: (3, n) when sources are read. A load into the
     scratchpad only waits for the array's reads, everything else for its results.
@@ -108,8 +110,8 @@ def _start(
 
 
 @compiled
-def _enter(queue: int, at: int, entered: Array, done: Array, parameters: Array) -> int:
-    """When the instruction at position `at` gets into its queue: one a cycle, while there is room."""
+def _enter(queue: Integer, at: Integer, entered: Array, done: Array, parameters: Array) -> Integer:
+    """When the instruction at position `at` enters its queue: one a cycle, while there is room."""
     moment = entered[queue]
     size = parameters[_ENTRIES + queue]
     if at >= size:
@@ -120,16 +122,16 @@ def _enter(queue: int, at: int, entered: Array, done: Array, parameters: Array) 
 
 @compiled
 def _request(
-    engine: int,
-    ready: int,
-    size: int,
-    latency: int,
+    engine: Integer,
+    ready: Integer,
+    size: Integer,
+    latency: Integer,
     ring: Array,
     slot: Array,
     state: Array,
     busy: Array,
     p: Array,
-) -> int:
+) -> Integer:
     """One DMA request of `size` bytes: takes the bus, returns when its data has arrived."""
     beats = (size + p[_BUS] - 1) // p[_BUS]
     begin = max(ready, state[_BUS_FREE], ring[engine, slot[engine]])
@@ -145,16 +147,16 @@ def _request(
 @compiled
 def _execute(
     ins: Any,
-    at: int,
+    at: Integer,
     wait: Array,
-    entered: int,
+    entered: Integer,
     done: Array,
     read: Array,
     state: Array,
     busy: Array,
     stalls: Array,
     p: Array,
-) -> int:
+) -> Integer:
     """One preload or compute; returns its start.
 
     A preload fills the array's second set of weights while the compute before it runs.
@@ -181,8 +183,8 @@ def _execute(
 
 @compiled
 def _statistics_pass(
-    ins: Any, begin: int, overhead: int, state: Array, busy: Array, p: Array
-) -> int:
+    ins: Any, begin: Integer, overhead: Integer, state: Array, busy: Array, p: Array
+) -> Integer:
     """An mvout that writes nothing: occupies the read port; the row's division follows its last."""
     rows, cols = np.int64(ins.rows), np.int64(ins.cols)
     cycles = rows * ((cols + p[_LANES] - 1) // p[_LANES])
@@ -207,12 +209,12 @@ def run(
     starts: Array,
     busy: Array,
     stalls: Array,
-) -> int:
+) -> Integer:
     """Fills done, read, starts (3, n), busy (4,) and stalls (3, 4); returns the end in cycles.
 
     order: (3, n) instruction by position in its queue. sizes: (3,) instructions per queue.
-    tables: (configurations, 3): cycles per row after the statistics, passes of the mvout that writes,
-    cycles per row of it. p: PARAMETERS.
+    tables: (configurations, 3): cycles per row after the statistics; passes, and cycles per row,
+    of the mvout that writes. p: PARAMETERS.
     """
     state = np.zeros(6, dtype=np.int64)
     position = np.zeros(3, dtype=np.int64)
@@ -224,7 +226,7 @@ def run(
     row = np.full(2, -1, dtype=np.int64)
     ready = np.zeros(2, dtype=np.int64)
     arrival = np.zeros(2, dtype=np.int64)
-    table = 0
+    table: Integer = 0
     while True:
         while position[_EXECUTE] < sizes[_EXECUTE]:
             at = position[_EXECUTE]

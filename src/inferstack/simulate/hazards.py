@@ -1,8 +1,8 @@
 """Who waits for whom: each instruction's latest conflicting predecessor in every other queue.
 
-Queues run in order, so waiting for the latest conflict waits for all. Conflicts are by row of local
-memory (read after write, write after read, write after write), and by 64 B of DRAM between stores and
-loads (partial sums that come back).
+Queues run in order, so waiting for the latest conflict waits for all. Conflicts are by row of
+local memory (read after write, write after read, write after write), and by 64 B of DRAM between
+stores and loads (partial sums that come back).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
+    Integer = Any
+    # An int64 inside compiled code: Python's int, or numpy's as records and arrays hold it.
 
 LOAD, EXECUTE, STORE = range(3)
 STORE_IN_DRAM = 3
@@ -44,8 +46,13 @@ _READ, _WRITTEN, _SP_READ, _SP_WRITTEN, _ACC_READ, _ACC_WRITTEN, _MACS, _RESCALE
 
 
 @compiled
-def _reads(start: int, rows: int, queue: int, at: int, last: Array, wait: Array) -> None:
-    """Marks local rows read, and waits for their latest writers. last: (rows, 6): w per queue, r."""
+def _reads(
+    start: Integer, rows: Integer, queue: Integer, at: Integer, last: Array, wait: Array
+) -> None:
+    """Marks local rows read, and waits for their latest writers.
+
+    last: (rows, 6): latest write by queue, then latest read by queue.
+    """
     for row in range(start, start + rows):
         for other in range(3):
             if other != queue and last[row, other] > wait[other]:
@@ -54,7 +61,9 @@ def _reads(start: int, rows: int, queue: int, at: int, last: Array, wait: Array)
 
 
 @compiled
-def _writes(start: int, rows: int, queue: int, at: int, last: Array, wait: Array) -> None:
+def _writes(
+    start: Integer, rows: Integer, queue: Integer, at: Integer, last: Array, wait: Array
+) -> None:
     """Marks local rows written, and waits for their latest readers and writers."""
     for row in range(start, start + rows):
         for other in range(3):
@@ -64,7 +73,9 @@ def _writes(start: int, rows: int, queue: int, at: int, last: Array, wait: Array
 
 
 @compiled
-def _touch_dram(ins: Any, first: int, at: int, store: bool, granules: Array, wait: Array) -> None:
+def _touch_dram(
+    ins: Any, first: Integer, at: Integer, store: bool, granules: Array, wait: Array
+) -> None:
     """Marks the DRAM that a move touches; granules: (n, 2), latest load and store."""
     size = 4 if ins.flags & _WIDE else 1
     for r in range(np.int64(ins.rows)):
@@ -82,7 +93,7 @@ def _touch_dram(ins: Any, first: int, at: int, store: bool, granules: Array, wai
 
 
 @compiled
-def queue_of(ins: Any) -> int:
+def queue_of(ins: Any) -> Integer:
     """The queue that an instruction enters; -1 for a fence."""
     if ins.opcode == _MVIN or (ins.opcode == _CONFIG and ins.flags & _FOR_LOAD):
         return _LOAD
@@ -92,7 +103,7 @@ def queue_of(ins: Any) -> int:
 
 
 @compiled
-def _count(ins: Any, command: int, target: int, counts: Array, vector: Array) -> None:
+def _count(ins: Any, command: Integer, target: Integer, counts: Array, vector: Array) -> None:
     """Adds an instruction's traffic to the counts, in bytes, MACs and elements."""
     rows, cols = np.int64(ins.rows), np.int64(ins.cols)
     size = 4 if ins.flags & _WIDE else 1
@@ -128,7 +139,7 @@ def analyse(
     operand_starts: Array,
     last: Array,
     granules: Array,
-    scratchpad_rows: int,
+    scratchpad_rows: Integer,
     waits: Array,
     queues: Array,
     counts: Array,

@@ -1,12 +1,12 @@
 """The instruction set: records that the machine executes, and their readable form.
 
-Six instructions, after Gemmini's: `config` loads a table for a queue, `mvin` moves rows from DRAM into
-the scratchpad or the accumulator, `preload` puts a block of weights into the array, `compute` streams
-rows through it, `mvout` writes rows of the accumulator, `fence` waits for all of that.
+Six instructions, after Gemmini's: `config` loads a table for a queue, `mvin` moves rows from DRAM
+into the scratchpad or the accumulator, `preload` puts a block of weights into the array, `compute`
+streams rows through it, `mvout` writes rows of the accumulator, `fence` waits for all of that.
 
-Local addresses are rows: 16 int8 of scratchpad, 16 int32 of accumulator (with ACCUMULATOR). A DRAM
-address is an operand (a tensor) and an offset in it, so one program serves every layer of equal shape.
-A move of more than 16 columns fills blocks of 16 columns that lie `rows` rows apart.
+Local addresses are rows: 16 int8 of scratchpad, 16 int32 of accumulator (with ACCUMULATOR). A
+DRAM address is an operand (a tensor) and an offset in it, so one program serves every layer of
+equal shape. A move of more than 16 columns fills blocks of 16 columns that lie `rows` rows apart.
 Source: ucb-bar/gemmini, commit 8c3f992, README (ISA) and LoopMatmul.scala.
 """
 
@@ -62,8 +62,8 @@ INSTRUCTION = np.dtype(
     ]
 )
 """other: a preload's destination in the accumulator; an mvout's row index in the tensor (causal
-masks). column: an mvin's or mvout's first channel, by which tables are indexed. stride: bytes between
-rows in DRAM, 0 reads one row once and writes it to all; a config's bytes."""
+masks). column: an mvin's or mvout's first channel, by which tables are indexed; a compute's width.
+stride: bytes between rows in DRAM, 0 reads one row once and writes it to all; a config's bytes."""
 
 NONE, REQUANTIZE, GELU, SOFTMAX, LAYERNORM, RESCALE = range(6)
 COMMANDS = ("none", "requantize", "gelu", "softmax", "layernorm", "rescale")
@@ -87,8 +87,8 @@ CONFIGURATION = np.dtype(
 """A table of the load or store queue; positions in the program's constants.
 
 multiplier, shift: 1 value, or `per_channel` of them. first, second: GELU's output multipliers and
-shifts (first_length of them), or LayerNorm's gamma and beta. width: columns of a whole row (softmax,
-LayerNorm). mask: operand of int8 flags per column, or -1. causal_offset: query i sees columns up to
+shifts (first_length of them), or LayerNorm's gamma and beta. width: columns of a whole row
+(softmax, LayerNorm). mask: operand of int8 flags per column, or -1. causal_offset: query i sees columns up to
 i + causal_offset; -1 where all are seen.
 """
 

@@ -1,7 +1,8 @@
 """Operators and mappings to programs.
 
-A contraction with what is fused to it becomes loads of tiles in the mapping's order, block products,
-and stores through the epilogue. A vector operator alone becomes loads into the accumulator and stores.
+A contraction with what is fused to it becomes loads of tiles in the mapping's order, block
+products, and stores through the epilogue. A vector operator alone becomes loads into the
+accumulator and stores.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class Addend:
 class Outcome:
     """How results leave the accumulator.
 
-    configs: the store table by batch entry (or one for all). passes: accumulator passes per row of a
-    row command, 0 for anything else. row_elements: distance of rows of the output in elements.
+    configs: the store table by batch entry (or one for all). passes: accumulator passes per row
+    of a row command, 0 for anything else. row_elements: distance of rows of the output in elements.
     """
 
     operand: int

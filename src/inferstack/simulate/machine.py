@@ -170,7 +170,7 @@ def _padded(size_bytes: int) -> int:
 
 
 def _command_cycles(commands: Array, unit: VectorUnit | None) -> Array:
-    """By configuration: cycles per row after the statistics, passes and cycles per row at the end."""
+    """By configuration: cycles per row after the statistics; passes and cycles per row then."""
     made = np.zeros((len(commands), 3), dtype=np.int64)
     made[:, 1] = 1
     for index, command in enumerate(commands.tolist()):
@@ -206,7 +206,7 @@ def _parameters(accelerator: Accelerator) -> Array:
 
 
 def energy_pj(timing: Timing, accelerator: Accelerator) -> float:
-    """Energy of the counted accesses: DRAM, scratchpad, accumulator, MACs, vector units and host."""
+    """Energy of what was counted: DRAM, scratchpad, accumulator, MACs, vector units and host."""
     dram = accelerator.levels[0]
     scratchpad = next(v for v in accelerator.levels[1:] if Role.INPUT in v.holds)
     accumulator = next(v for v in accelerator.levels[1:] if Role.OUTPUT in v.holds)

@@ -38,8 +38,8 @@ def outer_loops(mapping: Mapping) -> list[Loop]:
 def tiles(mapping: Mapping, extents: dict[str, int]) -> Iterator[Tile]:
     """The tiles of one batch entry in the mapping's order.
 
-    extents: of m, n and k. Loops over other dimensions walk batch and heads, which the lowering puts
-    outermost. Raises MappingError where such a loop is inside one of m, n or k.
+    extents: of m, n and k. Loops over other dimensions walk batch and heads, which the lowering
+    puts outermost. Raises MappingError where such a loop is inside one of m, n or k.
     """
     loops = outer_loops(mapping)
     seen = False

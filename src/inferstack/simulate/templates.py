@@ -1,7 +1,8 @@
-"""Instruction sequences of one tile at address 0: made once per tile shape, then shifted into place.
+"""Instruction sequences of one tile at address 0: made once per shape, then shifted into place.
 
-Local layout of a tile of `rows` x `columns`: rows in groups of 16 (the last may be smaller), each group
-as blocks of 16 columns one after the other. So a tile takes rows * ceil(columns / 16) local rows.
+Local layout of a tile of `rows` x `columns`: rows in groups of 16 (the last may be smaller), each
+group as blocks of 16 columns one after the other. So a tile takes rows * ceil(columns / 16) local
+rows.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def computes(m: int, n: int, k: int, transposed: bool, first_adds: bool) -> Arra
 
 @lru_cache(maxsize=1024)
 def normalised(rows: int, columns: int, passes: int, stride: int) -> Array:
-    """mvouts of whole rows: statistics passes over each group of 16 rows, then the one that writes."""
+    """mvouts of whole rows: statistics passes over each group of 16 rows, then the one to DRAM."""
     made = []
     for start, size in spans(rows, BLOCK):
         one = moves(isa.MVOUT, size, columns, stride, 1, 0, stride, BLOCK).copy()

@@ -1,8 +1,8 @@
-"""What the instructions compute: scratchpad, accumulator and DRAM as arrays, one instruction at a time.
+"""What the instructions compute: scratchpad, accumulator and DRAM as arrays, one after the other.
 
-The block product runs in float32: 16 products of int8 pairs sum to at most 2^18, which float32 holds
-exactly; sums over blocks are int32. Requantization, GELU, softmax and LayerNorm are the scalar kernels
-of `ops.kernels.integer`, with which the reference computes too.
+The block product runs in float32: 16 products of int8 pairs sum to at most 2^18, which float32
+holds exactly; sums over blocks are int32. Requantization, GELU, softmax and LayerNorm are the
+scalar kernels of `ops.kernels.integer`, with which the reference computes too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
+    Integer = Any
+    # An int64 inside compiled code: Python's int, or numpy's as records and arrays hold it.
 
 _CONFIG, _MVIN, _PRELOAD, _COMPUTE, _MVOUT = range(5)
 _NONE, _REQUANTIZE, _GELU, _SOFTMAX, _LAYERNORM, _RESCALE = range(6)
@@ -36,21 +38,33 @@ _LAST, _FOR_LOAD = isa.LAST, isa.FOR_LOAD
 
 
 @compiled
-def _int32_at(memory: Array, at: int) -> int:
+def signed(value: Any) -> Any:
+    """An unsigned field of a record as int64: numba makes floats of mixed signs."""
+    return np.int64(value)
+
+
+@compiled
+def _int32_at(memory: Array, at: Integer) -> Integer:
     """Little-endian int32 at byte `at`."""
-    low = np.int64(memory[at]) & 255
-    low |= (np.int64(memory[at + 1]) & 255) << 8
-    low |= (np.int64(memory[at + 2]) & 255) << 16
-    return low | (np.int64(memory[at + 3]) << 24)
+    low = signed(memory[at]) & 255
+    low |= (signed(memory[at + 1]) & 255) << 8
+    low |= (signed(memory[at + 2]) & 255) << 16
+    return low | (signed(memory[at + 3]) << 24)
 
 
 @compiled
 def _move_in(
-    ins: Any, base: int, memory: Array, scratchpad: Array, accumulator: Array, cfg: Any, pool: Array
+    ins: Any,
+    base: Integer,
+    memory: Array,
+    scratchpad: Array,
+    accumulator: Array,
+    cfg: Any,
+    pool: Array,
 ) -> None:
     """mvin of one instruction; int8 into the accumulator passes the load queue's table."""
-    row = np.int64(ins.local) & _ROW_MASK
-    wide, rows, cols = (ins.flags & _WIDE) != 0, np.int64(ins.rows), np.int64(ins.cols)
+    row = signed(ins.local) & _ROW_MASK
+    wide, rows, cols = (ins.flags & _WIDE) != 0, signed(ins.rows), signed(ins.cols)
     size = 4 if wide else 1
     into_accumulator = (ins.local & _ACCUMULATOR) != 0
     add = (ins.local & _ACCUMULATE) != 0
@@ -68,22 +82,22 @@ def _move_in(
                     scratchpad[target, c] = 0
                 continue
             for c in range(width):
-                value = _int32_at(memory, start + 4 * c) if wide else np.int64(memory[start + c])
+                value = _int32_at(memory, start + 4 * c) if wide else signed(memory[start + c])
                 if table:
                     channel = (ins.column + block * 16 + c) if cfg.per_channel > 1 else 0
                     value = rescale(
                         value, pool[cfg.multiplier + channel], pool[cfg.shift + channel]
                     )
-                there = np.int64(accumulator[target, c]) if add else 0
+                there = signed(accumulator[target, c]) if add else 0
                 accumulator[target, c] = add_element(there, value)
 
 
 @compiled
 def _preload(ins: Any, scratchpad: Array, weights: Array) -> None:
     """Block of weights (k, n) into the array, zero outside."""
-    row = np.int64(ins.local) & _ROW_MASK
+    row = signed(ins.local) & _ROW_MASK
     weights[:, :] = 0
-    rows, cols = np.int64(ins.rows), np.int64(ins.cols)
+    rows, cols = signed(ins.rows), signed(ins.cols)
     if ins.flags & _TRANSPOSE:
         for r in range(rows):
             for c in range(cols):
@@ -96,12 +110,12 @@ def _preload(ins: Any, scratchpad: Array, weights: Array) -> None:
 
 @compiled
 def _compute(
-    ins: Any, target: int, add: bool, scratchpad: Array, weights: Array, accumulator: Array
+    ins: Any, target: Integer, add: bool, scratchpad: Array, weights: Array, accumulator: Array
 ) -> None:
     """rows x 16 of A times the weights, into (or added to) the accumulator."""
-    row = np.int64(ins.local) & _ROW_MASK
+    row = signed(ins.local) & _ROW_MASK
     sums = np.empty(16, dtype=np.float32)
-    for r in range(np.int64(ins.rows)):
+    for r in range(signed(ins.rows)):
         sums[:] = 0
         for k in range(0, 16, 4):
             a0 = np.float32(scratchpad[row + r, k])
@@ -127,13 +141,13 @@ def _compute(
 def _normalise(
     ins: Any, cfg: Any, pool: Array, memory: Array, bases: Array, held: Array, result: Array
 ) -> None:
-    """Whole rows through softmax or LayerNorm: held (16, width) int32 -> result (16, width) int8."""
+    """Whole rows through softmax or LayerNorm: held (16, width) int32 -> result int8."""
     width = cfg.width
     constants = pool[cfg.constants : cfg.constants + cfg.constants_length]
     length = max(cfg.per_channel, 1)
     multiplier = pool[cfg.multiplier : cfg.multiplier + length]
     shift = pool[cfg.shift : cfg.shift + length]
-    for r in range(np.int64(ins.rows)):
+    for r in range(signed(ins.rows)):
         if cfg.command == _LAYERNORM:
             gamma = pool[cfg.first : cfg.first + width]
             beta = pool[cfg.second : cfg.second + width]
@@ -145,7 +159,7 @@ def _normalise(
             for c in range(width):
                 if cfg.mask >= 0 and memory[bases[cfg.mask] + c] == 0:
                     seen[c] = 0
-                if cfg.causal_offset >= 0 and c > np.int64(ins.other) + r + cfg.causal_offset:
+                if cfg.causal_offset >= 0 and c > signed(ins.other) + r + cfg.causal_offset:
                     seen[c] = 0
             softmax_row(
                 held[r, :width], seen, multiplier[0], shift[0], constants, result[r, :width]
@@ -153,7 +167,7 @@ def _normalise(
 
 
 @compiled
-def _narrowed(value: int, channel: int, cfg: Any, pool: Array) -> int:
+def _narrowed(value: Integer, channel: Integer, cfg: Any, pool: Array) -> Integer:
     """int8 of an accumulator value by requantization or GELU; channels index the tables."""
     table = channel if cfg.per_channel > 1 else 0
     multiplier, shift = pool[cfg.multiplier + table], pool[cfg.shift + table]
@@ -167,16 +181,16 @@ def _narrowed(value: int, channel: int, cfg: Any, pool: Array) -> int:
 
 @compiled
 def _move_out(
-    ins: Any, cfg: Any, pool: Array, base: int, memory: Array, accumulator: Array, result: Array
+    ins: Any, cfg: Any, pool: Array, base: Integer, memory: Array, accumulator: Array, result: Array
 ) -> None:
     """mvout of one instruction: int32 as it is, or int8 through the store queue's table."""
-    row = np.int64(ins.local) & _ROW_MASK
-    rows, cols = np.int64(ins.rows), np.int64(ins.cols)
+    row = signed(ins.local) & _ROW_MASK
+    rows, cols = signed(ins.rows), signed(ins.cols)
     whole_row = cfg.command == _SOFTMAX or cfg.command == _LAYERNORM
     for r in range(rows):
         at = base + ins.dram + r * ins.stride
         for c in range(cols):
-            value = np.int64(accumulator[row + r, c])
+            value = signed(accumulator[row + r, c])
             if ins.flags & _WIDE:
                 for byte in range(4):
                     memory[at + 4 * c + byte] = np.int8((value >> (8 * byte)) & 255)
@@ -195,7 +209,7 @@ def run(
     memory: Array,
     scratchpad: Array,
     accumulator: Array,
-    widest: int,
+    widest: Integer,
 ) -> None:
     """Executes the instructions in program order on memory (bytes as int8), in place.
 
@@ -204,28 +218,30 @@ def run(
     weights = np.zeros((16, 16), dtype=np.float32)
     held = np.zeros((16, widest), dtype=np.int32)
     result = np.zeros((16, widest), dtype=np.int8)
-    store, target, add = 0, 0, False
+    store: Integer = 0
+    target: Integer = 0
+    add = False
     for i in range(instructions.shape[0]):
         ins = instructions[i]
         if ins.opcode == _CONFIG:
             if not ins.flags & _FOR_LOAD:
-                store = np.int64(ins.config)
+                store = signed(ins.config)
         elif ins.opcode == _MVIN:
-            table = configurations[max(np.int64(ins.config), 0)]
+            table = configurations[ins.config if ins.config > 0 else 0]
             _move_in(ins, bases[ins.operand], memory, scratchpad, accumulator, table, pool)
         elif ins.opcode == _PRELOAD:
             if ins.local != _KEEP:
                 _preload(ins, scratchpad, weights)
-            target = np.int64(ins.other) & _ROW_MASK
+            target = signed(ins.other) & _ROW_MASK
             add = (ins.other & _ACCUMULATE) != 0
         elif ins.opcode == _COMPUTE:
             _compute(ins, target, add, scratchpad, weights, accumulator)
         elif ins.opcode == _MVOUT:
             cfg = configurations[store]
             if ins.flags & _STATISTICS:
-                row = np.int64(ins.local) & _ROW_MASK
-                for r in range(np.int64(ins.rows)):
-                    for c in range(np.int64(ins.cols)):
+                row = signed(ins.local) & _ROW_MASK
+                for r in range(signed(ins.rows)):
+                    for c in range(signed(ins.cols)):
                         held[r, ins.column + c] = accumulator[row + r, c]
                 if ins.flags & _LAST:
                     _normalise(ins, cfg, pool, memory, bases, held, result)

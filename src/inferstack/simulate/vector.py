@@ -1,4 +1,4 @@
-"""Lowering of residual add, GELU, softmax and LayerNorm on their own: in, through the units, out."""
+"""Lowering of residual add, GELU, softmax and LayerNorm on their own: in, through, out."""
 
 from __future__ import annotations
 
