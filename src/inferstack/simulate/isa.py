@@ -88,8 +88,8 @@ CONFIGURATION = np.dtype(
 
 multiplier, shift: 1 value, or `per_channel` of them. first, second: GELU's output multipliers and
 shifts (first_length of them), or LayerNorm's gamma and beta. width: columns of a whole row
-(softmax, LayerNorm). mask: operand of int8 flags per column, or -1. causal_offset: query i sees columns up to
-i + causal_offset; -1 where all are seen.
+(softmax, LayerNorm). mask: operand of int8 flags per column, or -1. causal_offset: query i
+sees columns up to i + causal_offset; -1 where all are seen.
 """
 
 

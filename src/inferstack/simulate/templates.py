@@ -136,12 +136,12 @@ def operand_loads(
     for start, size in spans(k, ROW_BYTES):
         if which[0]:
             a = moves(isa.MVIN, m, size, strides[0], 1, 0, strides[0]).copy()
-            a["local"] = a["other"] * deep + start // BLOCK * a["rows"]
+            a["local"] = a["other"] * deep + start // BLOCK * a["rows"].astype(np.uint32)
             a["dram"] += start
             parts.append(a)
         if which[1] and transposed:
             b = moves(isa.MVIN, n, size, strides[1], 1, 0, strides[1]).copy()
-            b["local"] = b["other"] * deep + start // BLOCK * b["rows"]
+            b["local"] = b["other"] * deep + start // BLOCK * b["rows"].astype(np.uint32)
             b["dram"] += start
             b["operand"] = 1
             parts.append(b)
