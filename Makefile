@@ -1,0 +1,52 @@
+# make demo   the main job on a real checkpoint; needs no torch
+# make test   everything that CI runs
+# make fast   the tests that take under five seconds each
+# make lint   style and types only
+# make clean  removes what these made
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: demo test fast lint clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+SAMPLE := samples/all-MiniLM-L6-v2
+
+demo: .venv/core $(SAMPLE)
+	$(BIN)/inferstack optimize $(SAMPLE) --on gemmini --seq-len 128 --data data/sentences.txt --report report.html
+
+test: lint $(SAMPLE)
+	$(BIN)/pytest
+
+fast: .venv/dev
+	$(BIN)/pytest -m 'not slow'
+
+lint: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# torch goes first and by itself: a later requirement that it already meets then changes nothing.
+.venv/dev: pyproject.toml | .venv/python
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[dev,torch]'
+	touch $@ .venv/core
+
+.venv/core: pyproject.toml | .venv/python
+	$(PIP) -e .
+	touch $@
+
+.venv/python:
+	$(PYTHON) -c 'import sys; sys.exit("error: python 3.11 or newer is needed; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+$(SAMPLE): | .venv/core
+	$(BIN)/inferstack sample --into samples
+
+clean:
+	rm -rf .venv samples report.html optimized .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

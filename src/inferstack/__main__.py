@@ -1,0 +1,7 @@
+"""`python -m inferstack`: the command line where the script is not on the path."""
+
+import sys
+
+from inferstack.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,102 @@
+"""Where a verb writes: data to stdout, narration and progress to stderr.
+
+A verb takes `context: typer.Context` first and asks `session_of(context)` for its `Session`. It
+prints its result through `show` or `show_json`, says what it does through `narrate`, and reports
+each finished file through `wrote`, so that an interrupted run can say what it leaves behind.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import typer
+    from rich.console import Console, RenderableType
+
+    from inferstack.core.infeasible import Infeasible
+
+REDIRECTED_COLUMNS = 120
+"""Width of a table that goes to a file or a pipe: wide enough for every table of ours."""
+
+Report = Callable[[str, int, int], None]
+"""(what is being done, steps finished, steps in all): what long work calls as it goes on."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """One call of the command line. files: what has been written so far, each file complete."""
+
+    quiet: bool = False
+    debug: bool = False
+    files: list[Path] = field(default_factory=list)
+
+    def show(self, renderable: RenderableType) -> None:
+        """Prints a table or a text for people to stdout."""
+        _console(sys.stdout).print(renderable)
+
+    def show_text(self, text: str) -> None:
+        """Prints text to stdout as it is, never wrapped: CSV, YAML, a loop nest."""
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def show_json(self, value: Any) -> None:
+        """Prints one JSON document to stdout. NaN and infinities are refused: JSON has none."""
+        self.show_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+
+    def narrate(self, text: str) -> None:
+        """Says on stderr what is going on; nothing with --quiet."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def wrote(self, path: Path, what: str) -> None:
+        """Records a complete file and says so: `wrote report.html: the report`."""
+        self.files.append(path)
+        self.narrate(f"wrote {path}: {what}")
+
+    @contextmanager
+    def progress(self) -> Iterator[Report]:
+        """A progress bar on stderr; silent with --quiet and where stderr is no terminal."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda what, done, total: None
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=_console(sys.stderr), transient=True) as bars:
+            task = bars.add_task("", total=1)
+
+            def report(what: str, done: int, total: int) -> None:
+                bars.update(task, description=what, completed=done, total=max(total, 1))
+
+            yield report
+
+    def infeasible(self, outcome: Infeasible) -> NoReturn:
+        """Says what does not fit and ends the verb with exit code 1."""
+        import typer
+
+        print(f"infeasible: {outcome.message()}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session of a running verb."""
+    session = context.obj
+    assert isinstance(session, Session), "the verb was not started through cli.main"
+    return session
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    width = None if stream.isatty() else REDIRECTED_COLUMNS
+    return Console(file=stream, width=width, highlight=False)

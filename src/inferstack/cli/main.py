@@ -1,0 +1,193 @@
+"""`inferstack`: the guide, the dispatch to one verb, and the one place where errors end.
+
+Exit codes: 0 done; 1 infeasible, out of memory or a failed check; 2 wrong input; 70 a bug of ours;
+130 interrupted. Standard output carries data only; everything else goes to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from inferstack import __version__
+from inferstack.cli.console import Session
+from inferstack.core.errors import InferStackError
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+    from inferstack.cli.verbs import Verb
+
+EXIT_DOES_NOT_FIT = 1
+EXIT_WRONG_INPUT = 2
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+GUIDE = """Full-stack optimization of Transformer inference: from a checkpoint to accuracy, cycles,
+energy and hardware, with what each decision gained and what it cost.
+
+\b
+A first quarter of an hour:
+  inferstack doctor                                   what is installed here
+  inferstack sample                                   fetch a real checkpoint
+  inferstack analyze bert-base --seq-len 128,512      what a model asks for
+  inferstack optimize samples/all-MiniLM-L6-v2 --on gemmini --seq-len 128 \\
+      --data data/sentences.txt --report report.html  what each decision gains
+
+Data goes to stdout, narration and progress to stderr. Exit code 0: done. 1: it does not fit, or
+a check failed. 2: wrong input, with a message that says what to change. `inferstack VERB --help`
+explains a verb.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        # Ahead of every import of weight: scripts ask for the version often.
+        print(f"inferstack {__version__}")
+        return 0
+    session = Session(quiet=_take("--quiet", arguments), debug=_take("--debug", arguments))
+    try:
+        code = _dispatch(arguments or ["--help"], session)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_stdout()
+        return 1
+    except InferStackError as error:
+        return _fail(error.message(), error.exit_code, session)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except MemoryError as error:
+        return _fail(_out_of_memory(error), EXIT_DOES_NOT_FIT, session)
+    except OSError as error:
+        where = error.filename or "the operating system"
+        return _fail(f"{where}: {error.strerror or error}", EXIT_WRONG_INPUT, session)
+    except Exception as error:  # noqa: BLE001 - the last boundary: no user sees a traceback unasked
+        return _report_bug(error, session)
+    if code == EXIT_INTERRUPTED:
+        print(_interrupted(session), file=sys.stderr)
+    return code
+
+
+def _take(flag: str, arguments: list[str]) -> bool:
+    """Removes a flag that may stand anywhere before `--`, and says whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept = [argument for argument in arguments[:end] if argument != flag]
+    found = len(kept) < end
+    arguments[:end] = kept
+    return found
+
+
+def _dispatch(arguments: list[str], session: Session) -> int:
+    import typer
+
+    from inferstack.cli.verbs import discover_verbs
+
+    app = build_app(discover_verbs(), arguments[0])
+    command = typer.main.get_command(app)
+    try:
+        command.main(args=arguments, prog_name="inferstack", obj=session)
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    return 0
+
+
+def build_app(verbs: Sequence[Verb], called: str) -> Typer:
+    """The application. Only the verb named `called` is imported; the others lend their summary."""
+    import typer
+
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        help=GUIDE,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+    @app.callback()
+    def options(
+        version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version."),
+        quiet: bool = typer.Option(False, "--quiet", help="Neither narration nor progress bars."),
+        debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    ) -> None:
+        if version:
+            print(f"inferstack {__version__}")
+            raise typer.Exit
+        # main() has taken --quiet and --debug already; here they are only explained.
+        del quiet, debug
+
+    for verb in verbs:
+        if verb.name == called:
+            verb.load().register(app)
+        else:
+            app.command(verb.name, help=verb.summary)(_never_called)
+    return app
+
+
+def _never_called() -> None:
+    raise AssertionError("a verb that was not loaded cannot run")
+
+
+def _fail(message: str, code: int, session: Session) -> int:
+    if session.debug:
+        import traceback
+
+        traceback.print_exc()
+    _abandon_stdout_if_closed()
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _out_of_memory(error: MemoryError) -> str:
+    reason = str(error) or "no more memory could be had"
+    return f"out of memory: {reason}\n\nhint: a shorter --seq-len or fewer sentences need less"
+
+
+def _interrupted(session: Session) -> str:
+    if not session.files:
+        return "interrupted: no file was finished"
+    return "interrupted: these files are complete and kept: " + ", ".join(map(str, session.files))
+
+
+def _report_bug(error: Exception, session: Session) -> int:
+    """A short message; the traceback goes to a file, or to stderr with --debug."""
+    import tempfile
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    summary = f"error: a bug in inferstack {__version__}, not in your input: {type(error).__name__}"
+    summary += f": {error}" if str(error) else ""
+    if session.debug:
+        print(text, file=sys.stderr)
+        print(summary, file=sys.stderr)
+        return EXIT_BUG
+    hint = "the same command with --debug shows where"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="inferstack-bug-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+        hint = f"the traceback is in {file.name}; {hint}"
+    except OSError:
+        # A full disk must not hide the first error behind a second one.
+        pass
+    print(f"{summary}\n\nhint: {hint}", file=sys.stderr)
+    return EXIT_BUG
+
+
+def _abandon_stdout() -> None:
+    """The reader of our stdout is gone (`| head`): nothing more may be flushed to it at exit."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - lives until the exit
+
+
+def _abandon_stdout_if_closed() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _abandon_stdout()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
