@@ -187,5 +187,5 @@ def analyse(
             if not ins.flags & _STATISTICS:
                 _touch_dram(ins, operand_starts[ins.operand], at, True, granules, wait)
         waits[i] = wait
-        waits[i, queue] = -1
+        waits[i, queue] = floor[queue]
         _count(ins, command, target, counts, vector)
