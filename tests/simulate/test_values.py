@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,7 +194,7 @@ def test_attention(
     assert macs == 2 * heads * tokens * context * width
 
 
-def _input_role() -> isa.Any:
+def _input_role() -> Any:
     from inferstack.ir.graph import TensorRole
 
     return TensorRole.INPUT
@@ -254,7 +255,7 @@ def test_a_difference_is_reported(
     graph = make.builder.build(("y",))
     true = reference.matmul
 
-    def off_by_one(*arguments: isa.Any) -> isa.Any:
+    def off_by_one(*arguments: Any) -> Any:
         result = true(*arguments).copy()
         result[0, 3, 7] ^= 1
         return result
@@ -278,7 +279,7 @@ def test_a_difference_is_reported(
     ],
 )
 def test_mappings_that_cannot_run(
-    make: Maker, accelerator: Accelerator, nodes: tuple[isa.Any, ...], message: str
+    make: Maker, accelerator: Accelerator, nodes: tuple[Any, ...], message: str
 ) -> None:
     make.matmul(make.input("x", 64, 2048), 2048, 64)
     graph = make.builder.build(("y",))
@@ -292,7 +293,7 @@ def test_groups_that_cannot_run(make: Maker, accelerator: Accelerator) -> None:
     tile = {"m": 16, "n": 48, "k": 16}
     whole = {name: mapping(graph, name, "mnk", tile) for name in ("output", "inner", "outer")}
 
-    def replaced(name: str, **changed: isa.Any) -> dict[str, Mapping]:
+    def replaced(name: str, **changed: Any) -> dict[str, Mapping]:
         given = {"order": "mnk", "tile": tile, "fused": (), **changed}
         return {**whole, name: mapping(graph, name, **given)}
 
