@@ -24,11 +24,11 @@ from inferstack.core.units import ceil_div
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Graph, Operator, TensorRole
-from inferstack.mapping.nest import Loop, Mapping, Store
+from inferstack.mapping.nest import Loop, Mapping, Node, Store
 from inferstack.ops.builder import GraphBuilder
 from inferstack.ops.quantization import dyadic, softmax_attributes
 from inferstack.simulate import contraction
-from inferstack.simulate.lower import level_for
+from inferstack.simulate.lower import buffer_rows, level_for
 from inferstack.simulate.run import simulate_graph
 
 FACTORS = {
@@ -91,8 +91,8 @@ def default_heuristic(graph: Graph, operator: Operator, accelerator: Accelerator
     Source: ucb-bar/gemmini-rocc-tests, include/gemmini.h, tiled_matmul_auto.
     """
     shape = contraction.shape_of(graph, operator)
-    halves = (level_for(accelerator, role).usable_bytes for role in (Role.INPUT, Role.OUTPUT))
-    scratchpad, accumulator = (size // row for size, row in zip(halves, (256, 1024), strict=True))
+    scratchpad = buffer_rows(level_for(accelerator, Role.INPUT), 256)
+    accumulator = buffer_rows(level_for(accelerator, Role.OUTPUT), 1024)
     limits = [ceil_div(extent, 16) for extent in (shape.m, shape.n, shape.k)]
     side = math.isqrt(accumulator)
     tile = [min(limits[0], side), min(limits[1], side)]
@@ -108,7 +108,7 @@ def default_heuristic(graph: Graph, operator: Operator, accelerator: Accelerator
                 tile, grown = wider, True
     steps = [Loop(dim, 16 * size) for dim, size in zip("mnk", tile, strict=True)]
     a, b = FACTORS[operator.kind]
-    nodes = (
+    nodes: tuple[Node, ...] = (
         *steps[:2],
         Store("out", "accumulator"),
         steps[2],

@@ -45,6 +45,8 @@ _BUS, _IN_FLIGHT, _READ_LATENCY, _WRITE_LATENCY, _PASS, _FILL, _LANES, _ENTRIES 
 STATE = ("bus_free", "array_free", "array_start", "preload_end", "port_free", "last_on_bus")
 _BUS_FREE, _ARRAY_FREE, _ARRAY_START, _PRELOAD_END, _PORT_FREE, _LAST_ENGINE = range(6)
 
+_ROW, _READY, _ARRIVAL = range(3)
+
 BUSY = ("array", "load", "store", "read port")
 _BUSY_ARRAY, _BUSY_LOAD, _BUSY_STORE, _BUSY_PORT = range(4)
 
@@ -196,9 +198,114 @@ def _statistics_pass(
 
 
 @compiled
+def _port_cycles(ins: Any, table: Array, p: Array) -> Integer:
+    """Cycles of the accumulator's read port for one row of the mvout that writes."""
+    return (np.int64(ins.cols) + p[_LANES] - 1) // p[_LANES] * table[1] + table[2]
+
+
+@compiled
+def _turn(
+    engine: Integer, ins: Any, move: Array, ring: Array, slot: Array, state: Array, port: Integer
+) -> Integer:
+    """When a DMA engine can act next: at once without the bus, else when it gets a request out."""
+    if ins.opcode != _MVIN and (ins.flags & _STATISTICS or ins.opcode == _CONFIG):
+        return move[_READY]
+    moment = move[_READY]
+    if ins.opcode == _MVOUT:
+        moment = max(moment, state[_PORT_FREE]) + port
+    return max(moment, state[_BUS_FREE], ring[engine, slot[engine]])
+
+
+@compiled
+def _act(
+    engine: Integer,
+    ins: Any,
+    move: Array,
+    table: Array,
+    ring: Array,
+    slot: Array,
+    state: Array,
+    busy: Array,
+    p: Array,
+) -> bool:
+    """One request of a DMA engine, or what needs none; whether the instruction is through.
+
+    move: the instruction's next row, when it is ready, its latest arrival.
+    """
+    width = np.int64(ins.cols) * (4 if ins.flags & _WIDE else 1)
+    move[_ROW] += 1
+    if ins.opcode == _CONFIG:
+        if ins.stride > 0:
+            latency = p[_READ_LATENCY]
+            move[_READY] = _request(
+                engine, move[_READY], ins.stride, latency, ring, slot, state, busy, p
+            )
+        move[_ARRIVAL] = move[_READY]
+        return True
+    if ins.opcode == _MVIN:
+        came = _request(engine, move[_READY], width, p[_READ_LATENCY], ring, slot, state, busy, p)
+        move[_READY] = came - p[_READ_LATENCY]
+        repeats = np.int64(ins.rows) if ins.stride == 0 else 1
+        move[_ARRIVAL] = came + repeats
+        return bool(ins.stride == 0 or move[_ROW] == np.int64(ins.rows))
+    if ins.flags & _STATISTICS:
+        move[_READY] = _statistics_pass(ins, move[_READY], table[0], state, busy, p)
+        move[_ARRIVAL] = move[_READY]
+        return True
+    port = _port_cycles(ins, table, p)
+    moment = max(move[_READY], state[_PORT_FREE]) + port
+    came = _request(engine, moment, width, p[_WRITE_LATENCY], ring, slot, state, busy, p)
+    beats = (width + p[_BUS] - 1) // p[_BUS]
+    busy[_BUSY_PORT] += port
+    state[_PORT_FREE] = came - p[_WRITE_LATENCY] - beats
+    move[_READY] = state[_PORT_FREE]
+    move[_ARRIVAL] = came
+    return bool(move[_ROW] == np.int64(ins.rows))
+
+
+@compiled
+def _run_array(
+    instructions: Array,
+    waits: Array,
+    order: Array,
+    sizes: Array,
+    position: Array,
+    entered: Array,
+    done: Array,
+    read: Array,
+    starts: Array,
+    state: Array,
+    busy: Array,
+    stalls: Array,
+    p: Array,
+) -> None:
+    """Advances the array as far as what it waits for is known."""
+    while position[_EXECUTE] < sizes[_EXECUTE]:
+        at = position[_EXECUTE]
+        i = order[_EXECUTE, at]
+        if not _known(waits[i], position):
+            return
+        moment = _enter(_EXECUTE, at, entered, done, p)
+        starts[_EXECUTE, at] = _execute(
+            instructions[i], at, waits[i], moment, done, read, state, busy, stalls, p
+        )
+        position[_EXECUTE] += 1
+
+
+@compiled
+def _end(sizes: Array, position: Array, done: Array) -> Integer:
+    """When everything is done. Nothing may be left: program order is an order that runs."""
+    end = np.int64(0)
+    for queue in range(3):
+        assert position[queue] == sizes[queue]
+        if sizes[queue] > 0:
+            end = max(end, done[queue, : sizes[queue]].max())
+    return end
+
+
+@compiled
 def run(
     instructions: Array,
-    queues: Array,
     waits: Array,
     order: Array,
     sizes: Array,
@@ -217,27 +324,27 @@ def run(
     of the mvout that writes. p: PARAMETERS.
     """
     state = np.zeros(6, dtype=np.int64)
-    position = np.zeros(3, dtype=np.int64)
-    entered = np.zeros(3, dtype=np.int64)
-    ring = np.zeros((2, p[_IN_FLIGHT]), dtype=np.int64)
-    slot = np.zeros(2, dtype=np.int64)
-    # Per DMA engine (load, store): next row (-1: between instructions), when it is ready, latest
-    # arrival of the instruction.
-    row = np.full(2, -1, dtype=np.int64)
-    ready = np.zeros(2, dtype=np.int64)
-    arrival = np.zeros(2, dtype=np.int64)
+    position, entered = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    ring, slot = np.zeros((2, p[_IN_FLIGHT]), dtype=np.int64), np.zeros(2, dtype=np.int64)
+    moves = np.zeros((2, 3), dtype=np.int64)  # of the load and the store engine; row -1: idle
+    moves[:, _ROW] = -1
     table: Integer = 0
     while True:
-        while position[_EXECUTE] < sizes[_EXECUTE]:
-            at = position[_EXECUTE]
-            i = order[_EXECUTE, at]
-            if not _known(waits[i], position):
-                break
-            moment = _enter(_EXECUTE, at, entered, done, p)
-            starts[_EXECUTE, at] = _execute(
-                instructions[i], at, waits[i], moment, done, read, state, busy, stalls, p
-            )
-            position[_EXECUTE] += 1
+        _run_array(
+            instructions,
+            waits,
+            order,
+            sizes,
+            position,
+            entered,
+            done,
+            read,
+            starts,
+            state,
+            busy,
+            stalls,
+            p,
+        )
         best, soonest = -1, _UNKNOWN
         for engine in range(2):
             queue = 2 * engine
@@ -245,72 +352,29 @@ def run(
             if at >= sizes[queue]:
                 continue
             i = order[queue, at]
-            if row[engine] < 0:
+            ins, move = instructions[i], moves[engine]
+            if move[_ROW] < 0:
                 if not _known(waits[i], position):
                     continue
                 moment = _enter(queue, at, entered, done, p)
-                begin = _start(
-                    instructions[i], waits[i], queue, ready[engine], moment, done, read, stalls
-                )
+                free = move[_READY]
+                begin = _start(ins, waits[i], queue, free, moment, done, read, stalls)
                 starts[queue, at] = begin
-                row[engine] = 0
-                ready[engine] = begin
-                arrival[engine] = 0
-            turn = max(ready[engine], state[_BUS_FREE], ring[engine, slot[engine]])
+                move[_ROW], move[_READY] = 0, begin
+            port = _port_cycles(ins, tables[table], p)
+            turn = _turn(engine, ins, move, ring, slot, state, port)
             if turn < soonest or (turn == soonest and state[_LAST_ENGINE] != engine):
                 best, soonest = engine, turn
         if best < 0:
-            break
+            return _end(sizes, position, done)
         queue = 2 * best
         at = position[queue]
-        ins = instructions[order[queue, at]]
-        rows, finished = np.int64(ins.rows), False
-        width = np.int64(ins.cols) * (4 if ins.flags & _WIDE else 1)
-        if ins.opcode == _CONFIG:
-            if queue == _STORE:
-                table = np.int64(ins.config)
-            if ins.stride > 0:
-                ready[best] = _request(
-                    best, ready[best], ins.stride, p[_READ_LATENCY], ring, slot, state, busy, p
-                )
-            done[queue, at] = ready[best]
-            finished = True
-        elif ins.opcode == _MVIN:
-            came = _request(best, ready[best], width, p[_READ_LATENCY], ring, slot, state, busy, p)
-            arrival[best] = max(arrival[best], came)
-            ready[best] = came - p[_READ_LATENCY]
-            row[best] += 1
-            if row[best] == rows or ins.stride == 0:
-                spread = rows if ins.stride == 0 else 1
-                done[queue, at] = arrival[best] + spread
-                finished = True
-        elif ins.flags & _STATISTICS:
-            ready[best] = _statistics_pass(ins, ready[best], tables[table, 0], state, busy, p)
-            done[queue, at] = ready[best]
-            finished = True
-        else:
-            port = (np.int64(ins.cols) + p[_LANES] - 1) // p[_LANES]
-            port = port * tables[table, 1] + tables[table, 2]
-            moment = max(ready[best], state[_PORT_FREE]) + port
-            came = _request(best, moment, width, p[_WRITE_LATENCY], ring, slot, state, busy, p)
-            beats = (width + p[_BUS] - 1) // p[_BUS]
-            busy[_BUSY_PORT] += port
-            state[_PORT_FREE] = came - p[_WRITE_LATENCY] - beats
-            ready[best] = state[_PORT_FREE]
-            arrival[best] = max(arrival[best], came)
-            row[best] += 1
-            if row[best] == rows:
-                done[queue, at] = arrival[best]
-                finished = True
-        if finished:
-            if at > 0:
-                done[queue, at] = max(done[queue, at], done[queue, at - 1])
-            read[queue, at] = ready[best] if queue == _STORE else done[queue, at]
+        ins, move = instructions[order[queue, at]], moves[best]
+        if ins.opcode == _CONFIG and queue == _STORE:
+            table = np.int64(ins.config)
+        if _act(best, ins, move, tables[table], ring, slot, state, busy, p):
+            before = done[queue, at - 1] if at > 0 else 0
+            done[queue, at] = max(move[_ARRIVAL], before)
+            read[queue, at] = move[_READY] if queue == _STORE else done[queue, at]
             position[queue] += 1
-            row[best] = -1
-    end = np.int64(0)
-    for queue in range(3):
-        assert position[queue] == sizes[queue]
-        for at in range(sizes[queue]):
-            end = max(end, done[queue, at])
-    return end
+            move[_ROW] = -1

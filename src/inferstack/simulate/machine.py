@@ -122,7 +122,6 @@ def time(code: isa.Code, accelerator: Accelerator, *, trace: bool = False) -> Ti
     tables = _command_cycles(commands, accelerator.vector_unit)
     cycles = events.run(
         code.instructions,
-        queues,
         waits,
         order,
         sizes,
