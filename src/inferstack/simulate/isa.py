@@ -129,6 +129,28 @@ SPILL = "(partial sums)"
 """The operand that stands for the region of spilled partial sums."""
 
 
+def check_addresses(code: Code) -> None:
+    """Asserts that no instruction leaves its memories: compiled code does not check indices."""
+    ins = code.instructions
+    blocks = -(-ins["cols"].astype(np.int64) // 16)
+    rows = ins["rows"].astype(np.int64)
+    local, opcode = ins["local"], ins["opcode"]
+    last = (local & ROW_MASK) + np.where(opcode == COMPUTE, 1, blocks) * rows
+    limit = np.where(local & ACCUMULATOR, code.accumulator_rows, code.scratchpad_rows)
+    moves = (opcode == MVIN) | (opcode == MVOUT)
+    used = moves | (opcode == COMPUTE) | ((opcode == PRELOAD) & (local != KEEP))
+    assert (last <= limit)[used].all(), "an instruction leaves local memory"
+    target = (ins["other"] & ROW_MASK) + 16
+    first = opcode == PRELOAD
+    assert (target <= code.accumulator_rows + 15)[first].all(), "a result leaves the accumulator"
+    size = np.where(ins["flags"] & WIDE, 4, 1)
+    end = ins["dram"] + (rows - 1) * ins["stride"] + ins["cols"].astype(np.int64) * size
+    bytes_of = np.array([*code.operand_bytes, 0])[ins["operand"]]
+    real = moves & ~((opcode == MVOUT) & (ins["flags"] & STATISTICS != 0))
+    inside = (end <= bytes_of) & (ins["dram"] >= 0)
+    assert inside[real].all(), "an instruction leaves its operand in DRAM"
+
+
 def disassemble(program: Program, start: int = 0, stop: int | None = None) -> str:
     """Readable lines of the instructions [start, stop)."""
     listing = program.code.instructions[start:stop]

@@ -153,6 +153,7 @@ class Emitter:
             accumulator_rows=rows[1],
             signature=digest.hexdigest(),
         )
+        isa.check_addresses(code)
         return isa.Program(
             name=name, code=code, constants=pool, operands=tuple(self.operands), output=output
         )

@@ -65,7 +65,7 @@ def execute(program: isa.Program, memory: Array, addresses: Sequence[int]) -> No
     accumulator = np.zeros((max(1, code.accumulator_rows), 16), dtype=np.int32)
     widest = ceil_div(max(1, int(code.configurations["width"].max())), 16) * 16
     bases = np.array(addresses, dtype=np.int64)
-    _check_addresses(program, memory, bases)
+    _check_operands(program, memory, bases)
     values.run(
         code.instructions,
         code.configurations,
@@ -78,54 +78,70 @@ def execute(program: isa.Program, memory: Array, addresses: Sequence[int]) -> No
     )
 
 
-def _check_addresses(program: isa.Program, memory: Array, bases: Array) -> None:
-    """Compiled code does not check indices: whatever an instruction touches must be there."""
+def _check_operands(program: isa.Program, memory: Array, bases: Array) -> None:
+    """Compiled code does not check indices: every operand must be inside memory."""
     sizes = program.code.operand_bytes
     assert len(bases) == len(sizes), "an address per operand"
     for base, size in zip(bases, sizes, strict=True):
         assert 0 <= base <= len(memory) - size, f"{program.name}: an operand is outside memory"
 
 
-def time(code: isa.Code, accelerator: Accelerator, *, trace: bool = False) -> Timing:
-    """Cycles of the code on the accelerator, and what it moved."""
-    from inferstack.simulate import events, hazards
+@dataclass(slots=True, kw_only=True)
+class _Analysis:
+    """What `hazards.analyse` finds: waits (n, 4), counts, elements by command, queues' order."""
+
+    waits: Array
+    counts: Array
+    vector: Array
+    order: Array
+    sizes: Array
+
+
+def _analysed(code: isa.Code, commands: Array) -> _Analysis:
+    """Dependencies and traffic of the code."""
+    from inferstack.simulate import hazards
 
     n = len(code.instructions)
     starts = np.concatenate([[0], np.cumsum([_padded(size) for size in code.operand_bytes])])
     local = code.scratchpad_rows + code.accumulator_rows
-    last = np.full((local, 6), -1, dtype=np.int64)
-    granules = np.full((starts[-1] // hazards.GRANULE_BYTES + 1, 2), -1, dtype=np.int64)
-    waits = np.empty((n, 4), dtype=np.int64)
-    queues = np.empty(n, dtype=np.int64)
+    waits, queues = np.empty((n, 4), dtype=np.int64), np.empty(n, dtype=np.int64)
     counts = np.zeros(8, dtype=np.int64)
     vector = np.zeros(len(isa.COMMANDS), dtype=np.int64)
-    commands = np.ascontiguousarray(code.configurations["command"])
     hazards.analyse(
         code.instructions,
         commands,
         starts[:-1].astype(np.int64),
-        last,
-        granules,
+        np.full((local, 6), -1, dtype=np.int64),
+        np.full((starts[-1] // hazards.GRANULE_BYTES + 1, 2), -1, dtype=np.int64),
         code.scratchpad_rows,
         waits,
         queues,
         counts,
         vector,
     )
-    sizes = np.array([(queues == queue).sum() for queue in range(3)], dtype=np.int64)
-    order = np.zeros((3, max(1, sizes.max())), dtype=np.int64)
-    for queue in range(3):
-        order[queue, : sizes[queue]] = np.flatnonzero(queues == queue)
-    done, read, begun = (np.zeros(order.shape, dtype=np.int64) for _ in range(3))
+    members = [np.flatnonzero(queues == queue) for queue in range(3)]
+    sizes = np.array([len(member) for member in members], dtype=np.int64)
+    order = np.zeros((3, max(1, int(sizes.max()))), dtype=np.int64)
+    for queue, member in enumerate(members):
+        order[queue, : len(member)] = member
+    return _Analysis(waits=waits, counts=counts, vector=vector, order=order, sizes=sizes)
+
+
+def time(code: isa.Code, accelerator: Accelerator, *, trace: bool = False) -> Timing:
+    """Cycles of the code on the accelerator, and what it moved."""
+    from inferstack.simulate import events, hazards
+
+    commands = np.ascontiguousarray(code.configurations["command"])
+    found = _analysed(code, commands)
+    done, read, begun = (np.zeros(found.order.shape, dtype=np.int64) for _ in range(3))
     busy = np.zeros(len(events.BUSY), dtype=np.int64)
     stalls = np.zeros((3, 4), dtype=np.int64)
-    tables = _command_cycles(commands, accelerator.vector_unit)
     cycles = events.run(
         code.instructions,
-        waits,
-        order,
-        sizes,
-        tables,
+        found.waits,
+        found.order,
+        found.sizes,
+        _command_cycles(commands, accelerator.vector_unit),
         _parameters(accelerator),
         done,
         read,
@@ -133,28 +149,31 @@ def time(code: isa.Code, accelerator: Accelerator, *, trace: bool = False) -> Ti
         busy,
         stalls,
     )
-    intervals = None
-    if trace:
-        intervals = np.zeros(int(sizes.sum()), dtype=INTERVAL)
-        intervals["instruction"] = np.concatenate([order[q, : sizes[q]] for q in range(3)])
-        intervals["queue"] = np.repeat(np.arange(3), sizes)
-        intervals["start"] = np.concatenate([begun[q, : sizes[q]] for q in range(3)])
-        intervals["end"] = np.concatenate([done[q, : sizes[q]] for q in range(3)])
+    counts = found.counts.tolist()
     return Timing(
         cycles=int(cycles),
         busy_cycles=dict(zip(events.BUSY, busy.tolist(), strict=True)),
-        dram_read_bytes=int(counts[hazards.READ_BYTES]),
-        dram_written_bytes=int(counts[hazards.WRITTEN_BYTES]),
-        scratchpad_read_bytes=int(counts[hazards.SCRATCHPAD_READ]),
-        scratchpad_written_bytes=int(counts[hazards.SCRATCHPAD_WRITTEN]),
-        accumulator_read_bytes=int(counts[hazards.ACCUMULATOR_READ]),
-        accumulator_written_bytes=int(counts[hazards.ACCUMULATOR_WRITTEN]),
-        macs=int(counts[hazards.MACS]),
-        vector_elements=_by_kind(vector, int(counts[hazards.RESCALED])),
+        dram_read_bytes=counts[hazards.READ_BYTES],
+        dram_written_bytes=counts[hazards.WRITTEN_BYTES],
+        scratchpad_read_bytes=counts[hazards.SCRATCHPAD_READ],
+        scratchpad_written_bytes=counts[hazards.SCRATCHPAD_WRITTEN],
+        accumulator_read_bytes=counts[hazards.ACCUMULATOR_READ],
+        accumulator_written_bytes=counts[hazards.ACCUMULATOR_WRITTEN],
+        macs=counts[hazards.MACS],
+        vector_elements=_by_kind(found.vector, counts[hazards.RESCALED]),
         stalls=dict(zip(events.STALLS, stalls.reshape(-1).tolist(), strict=True)),
-        queue_counts=dict(zip(QUEUES, sizes.tolist(), strict=True)),
-        trace=intervals,
+        queue_counts=dict(zip(QUEUES, found.sizes.tolist(), strict=True)),
+        trace=_intervals(found, begun, done) if trace else None,
     )
+
+
+def _intervals(found: _Analysis, begun: Array, done: Array) -> Array:
+    """Start and end of every instruction, queue after queue."""
+    made = np.zeros(int(found.sizes.sum()), dtype=INTERVAL)
+    made["queue"] = np.repeat(np.arange(3), found.sizes)
+    for name, source in (("instruction", found.order), ("start", begun), ("end", done)):
+        made[name] = np.concatenate([source[q, : found.sizes[q]] for q in range(3)])
+    return made
 
 
 def _by_kind(vector: Array, rescaled: int) -> dict[str, int]:
