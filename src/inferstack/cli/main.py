@@ -45,11 +45,11 @@ explains a verb.
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    session = Session(quiet=_take("--quiet", arguments), debug=_take("--debug", arguments))
     if arguments == ["--version"]:
         # Ahead of every import of weight: scripts ask for the version often.
         print(f"inferstack {__version__}")
         return 0
-    session = Session(quiet=_take("--quiet", arguments), debug=_take("--debug", arguments))
     try:
         code = _dispatch(arguments or ["--help"], session)
         sys.stdout.flush()
@@ -135,7 +135,7 @@ def _fail(message: str, code: int, session: Session) -> int:
         import traceback
 
         traceback.print_exc()
-    _abandon_stdout_if_closed()
+    _abandon_stdout_if_broken()
     print(f"error: {message}", file=sys.stderr)
     return code
 
@@ -178,11 +178,13 @@ def _report_bug(error: Exception, session: Session) -> int:
 
 
 def _abandon_stdout() -> None:
-    """The reader of our stdout is gone (`| head`): nothing more may be flushed to it at exit."""
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - lives until the exit
+    """Nothing more can be written to stdout; what is buffered must not fail again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
-def _abandon_stdout_if_closed() -> None:
+def _abandon_stdout_if_broken() -> None:
     try:
         sys.stdout.flush()
     except OSError:
