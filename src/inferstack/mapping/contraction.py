@@ -1,0 +1,177 @@
+"""`Contraction`: what the mapper needs of an operator, and nothing else.
+
+Made by `contraction(graph, operator)` from the rule's iteration space. Two operators with equal
+`signature` have the same mappings at the same cost, and are searched once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from inferstack.core.errors import InputError
+from inferstack.hardware.accelerator import Role
+from inferstack.ir.graph import Graph, Operator
+from inferstack.ops.registry import rule_for
+from inferstack.ops.rule import OUTPUT, Affine
+
+MATMUL_DIMS = ("m", "n", "k")
+BIAS = "bias"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operand:
+    """A tensor of a contraction. bits: of one element in DRAM; for the output, of the final result.
+
+    indices: one affine index per axis, as in the iteration space.
+    """
+
+    slot: str
+    role: Role
+    indices: tuple[Affine, ...]
+    bits: int
+
+    @property
+    def dims(self) -> frozenset[str]:
+        """The dimensions that move this operand."""
+        return frozenset(name for index in self.indices for name, _ in index.terms)
+
+    def elements(self, chunk: dict[str, int]) -> int:
+        """Distinct elements that a chunk (extent by dimension) touches."""
+        return math.prod(
+            distinct(tuple((coefficient, chunk[name]) for name, coefficient in index.terms))
+            for index in self.indices
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contraction:
+    """A sum of products over a box of loops.
+
+    dims: (name, extent). operands: input, weight, output. bias_bits: width of a row of n values
+    that every row of the output starts from; None without one.
+    """
+
+    name: str
+    dims: tuple[tuple[str, int], ...]
+    reductions: frozenset[str]
+    operands: tuple[Operand, ...]
+    bias_bits: int | None = None
+
+    @property
+    def extents(self) -> dict[str, int]:
+        """Extent by dimension."""
+        return dict(self.dims)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+        return math.prod(extent for _, extent in self.dims)
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """Equal for contractions with the same mappings at the same cost."""
+        return (self.dims, self.reductions, self.operands, self.bias_bits)
+
+    def by_role(self, role: Role) -> Operand:
+        """The input, the weight or the output."""
+        return next(operand for operand in self.operands if operand.role is role)
+
+    def operand(self, slot: str) -> Operand:
+        """The operand of that slot."""
+        return next(operand for operand in self.operands if operand.slot == slot)
+
+    @property
+    def batch_dims(self) -> tuple[tuple[str, int], ...]:
+        """The dimensions other than m, n and k: batch, heads."""
+        return tuple((name, extent) for name, extent in self.dims if name not in MATMUL_DIMS)
+
+    @property
+    def batch(self) -> int:
+        """Number of matrix products."""
+        return math.prod(extent for _, extent in self.batch_dims)
+
+    @property
+    def weight_transposed(self) -> bool:
+        """Whether the weight's rows in DRAM run along a reduction dimension (n x k)."""
+        last = self.by_role(Role.WEIGHT).indices[-1]
+        return last.terms[-1][0] in self.reductions
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """Every operand read once and the result written once."""
+        total = sum(
+            -(-operand.elements(self.extents) * operand.bits // 8) for operand in self.operands
+        )
+        if self.bias_bits is not None:
+            total += self.extents["n"] * self.bias_bits // 8
+        return total
+
+
+@lru_cache(maxsize=65536)
+def distinct(terms: tuple[tuple[int, int], ...]) -> int:
+    """Number of distinct values of sum(coefficient * x), each x from 0 to its extent - 1.
+
+    terms: (coefficient, extent). Closed form where each coefficient divides the next larger one.
+    """
+    moving = sorted((abs(c), extent) for c, extent in terms if c != 0 and extent > 1)
+    if not moving:
+        return 1
+    step, span, total, dense = moving[0][0], 0, 1, True
+    # Invariant: `total` values from 0 to `span`; where dense, all multiples of `step` in there.
+    for coefficient, extent in moving:
+        if dense and coefficient % step == 0 and coefficient <= span + step:
+            span += coefficient * (extent - 1)
+            total = span // step + 1
+        elif coefficient > span:
+            dense = False
+            span += coefficient * (extent - 1)
+            total *= extent
+        else:
+            return _enumerated(moving)
+    return total
+
+
+def _enumerated(moving: Sequence[tuple[int, int]]) -> int:
+    values = {0}
+    for coefficient, extent in moving:
+        values = {value + coefficient * x for value in values for x in range(extent)}
+    return len(values)
+
+
+def is_contraction(operator: Operator) -> bool:
+    """Whether the array computes the operator."""
+    return operator.kind in ("matmul", "attention_scores", "attention_context")
+
+
+def contraction(graph: Graph, operator: Operator) -> Contraction:
+    """The contraction of a matmul, attention scores or attention context.
+
+    Raises InputError for other kinds.
+    """
+    if not is_contraction(operator):
+        raise InputError(
+            f"operator {operator.name}", "is no contraction: it has no mapping", got=operator.kind
+        )
+    rule, tensors, result = rule_for(operator), graph.operands(operator), graph.result(operator)
+    space = rule.space(tensors, result, operator.attributes)
+    first, second = rule.required[:2]
+    roles = {first: Role.INPUT, second: Role.WEIGHT, OUTPUT: Role.OUTPUT}
+    operands = tuple(
+        Operand(
+            slot=slot,
+            role=role,
+            indices=space.access(slot).indices,
+            bits=(result if slot == OUTPUT else tensors[slot]).dtype.bits,
+        )
+        for slot, role in roles.items()
+    )
+    return Contraction(
+        name=operator.name,
+        dims=space.dims,
+        reductions=space.reductions,
+        operands=operands,
+        bias_bits=tensors[BIAS].dtype.bits if BIAS in tensors else None,
+    )
