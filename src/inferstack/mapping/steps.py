@@ -248,12 +248,38 @@ def _weight_at(size: Array, q: Array, p: Array) -> tuple[float, int]:
 
 
 @compiled
+def _stores_aside(
+    tile: Array, depth: int, steps: int, stores: float, final: bool, q: Array, p: Array
+) -> tuple[float, float]:
+    """(cycles lost, stores left) when stores go on beside the next steps of the same output tile.
+
+    Requests take turns, so that a load may wait for a store each time: what a step then lasts
+    longer than its products is lost.
+    """
+    work = float(compute_tile(tile[0], tile[1], depth, p))
+    loads = 0.0 if q[_INPUT_STAYS] else load_input(tile[0], depth, q, p)[0]
+    loads += 0.0 if q[_WEIGHT_STAYS] else load_weight(tile[1], depth, q, p)[0]
+    row_bytes = p[_BN] * (q[_OUT] if final else q[_SUM]) // 8
+    ratio = _up(row_bytes, p[_BUS]) / _up(p[_REQUEST], p[_BUS])
+    lost = 0.0
+    for _ in range(steps):
+        slower = max(0.0, loads + min(stores, ratio * loads) - work)
+        lost += slower
+        stores -= max(0.0, work + slower - loads)
+        if stores <= 0.0 or loads > work:
+            break
+    return lost, max(0.0, stores)
+
+
+@compiled
 def _step(
     moved: Array,
     now: Array,
     then: Array,
     fresh: bool,
     final: bool,
+    lives: int,
+    depth: int,
     count: int,
     carry: float,
     q: Array,
@@ -262,9 +288,12 @@ def _step(
     """Cycles of `count` equal steps: products of tile `now`, DMA work of going to `then`.
 
     moved: whether input, weight, output are other tiles. fresh: the next output tile starts from
-    nothing; final: the one that leaves is complete. carry: loads left over from the first tile.
+    nothing; final: the one that leaves is complete. lives: further steps (of `depth` along k) that
+    an output tile takes: the stores of the one before may go on in their idle time, and are long
+    done when their place is needed. carry: loads left over from the first tile.
     """
-    loads, load_beats, stores, store_beats, sums = 0.0, 0, 0.0, 0, False
+    loads, load_beats, stores, store_beats, sums = 0.0, 0.0, 0.0, 0.0, False
+    excess = 0.0
     if moved[0]:
         loads, load_beats = _input_at(then, q, p)
     if moved[1]:
@@ -274,13 +303,18 @@ def _step(
         stores, store_beats = store_tile(now[0], now[1], final, q, p)
         cycles, beats = load_sums(then[0], then[1], fresh, q, p)
         loads, load_beats = loads + cycles, load_beats + beats
-        sums = beats > 0
+        sums = beats > 0 and lives == 0
+        if lives > 0:
+            # Loads into the next tile's place wait, one step ahead, for these stores.
+            room = lives - 1 if beats > 0 else lives
+            excess, stores = _stores_aside(then, depth, room, stores, final, q, p)
+            store_beats = min(store_beats, stores)
     work = float(compute_tile(now[0], now[1], now[2], p))
-    each = max(work, _together(loads, load_beats, stores, store_beats, sums))
+    each = max(work, _together(loads, load_beats, stores, store_beats, sums)) + excess
     if carry == 0.0:
         return count * each
     first = max(work, _together(loads + carry, load_beats + carry, stores, store_beats, sums))
-    return first + (count - 1) * each
+    return first + excess + (count - 1) * each
 
 
 @compiled
@@ -294,6 +328,15 @@ def _place(place: int, dim: int, trips: Array) -> int:
     if dim == 2:
         return trips[dim] - 2 if place == 1 else 1
     return (trips[dim] - 1, 0, 1)[place]
+
+
+@compiled
+def _lives(order: Array, trips: Array) -> int:
+    """Further steps that an output tile takes: those of k, if it is the innermost that moves."""
+    for position in range(2, -1, -1):
+        if trips[order[position]] > 1:
+            return int(trips[2] - 1) if order[position] == 2 else 0
+    return 0
 
 
 @compiled
@@ -325,6 +368,7 @@ def _advances(
             changed[0] or changed[1],
         ]
     )
+    lives = _lives(order, trips)
     for outer in range(3**level):
         times, rest = q[_BATCH], outer
         fresh = final = moving != 2
@@ -342,13 +386,15 @@ def _advances(
             count = times * (1 if end == 1 else trips[moving] - 2)
             then[moving] = last[moving] if end == 1 else step[moving]
             if count > 0:
-                total += _step(moved, now, then, fresh, final, count, carry, q, p)
+                total += _step(moved, now, then, fresh, final, lives, step[2], count, carry, q, p)
                 carry = 0.0
     return total
 
 
 @compiled
-def _renewals(trips: Array, now: Array, then: Array, q: Array, p: Array, carry: float) -> float:
+def _renewals(
+    lives: int, trips: Array, now: Array, then: Array, q: Array, p: Array, carry: float
+) -> float:
     """Cycles of the steps between one matrix product of the batch and the next."""
     total = 0.0
     new_weights = q[_WEIGHT_BATCH] - 1
@@ -357,7 +403,7 @@ def _renewals(trips: Array, now: Array, then: Array, q: Array, p: Array, carry: 
         count = q[_BATCH] - 1 - new_weights if kept else new_weights
         moved[1] = kept == 0 or (trips[1] * trips[2] > 1 and not q[_WEIGHT_STAYS])
         if count > 0:
-            total += _step(moved, now, then, True, True, count, carry, q, p)
+            total += _step(moved, now, then, True, True, lives, then[2], count, carry, q, p)
             carry = 0.0
     return total
 
@@ -380,7 +426,7 @@ def cycles_of(tm: int, tn: int, tk: int, order: Array, q: Array, p: Array) -> fl
             total += _advances(level, order, step, trips, last, q, p, carry)
             carry = 0.0
     if q[_BATCH] > 1:
-        total += _renewals(trips, last, start, q, p, carry)
+        total += _renewals(_lives(order, trips), trips, last, start, q, p, carry)
         carry = 0.0
     work = float(compute_tile(last[0], last[1], last[2], p))
     if carry > 0.0:
