@@ -132,7 +132,7 @@ def tiled_cycles(
     """Predicted cycles of a tiled schedule."""
     from inferstack.mapping.steps import ORDER_DIMS, ORDERS, cycles_of
 
-    q = problem(contraction, accelerator, epilogue, tiling.whole)
+    q = problem(contraction, accelerator, epilogue, tiling.whole, tiling.refetched)
     p = machine(accelerator, epilogue)
     order = ORDER_DIMS[ORDERS.index(tiling.order)]
     return math.ceil(cycles_of(*tiling.tile, order, q, p))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 (_M, _N, _K, _BATCH, _WEIGHT_BATCH, _IN, _WEIGHT, _OUT, _SUM, _TRANSPOSED, _BIAS, _RESIDUALS) = (
     range(12)
 )
-(_RESIDUAL, _WHOLE, _TABLE, _INPUT_STAYS, _WEIGHT_STAYS) = range(12, 17)
+_RESIDUAL, _WHOLE, _TABLE, _INPUT_STAYS, _WEIGHT_STAYS, _INPUT_AGAIN, _WEIGHT_AGAIN = range(12, 19)
 (_BK, _BN, _PASS, _FILL, _BUS, _REQUEST, _FLIGHT, _READ, _WRITE, _LOADS, _STORES, _ROWS) = range(12)
 (_LANES, _PORT, _STATISTICS, _OVERHEAD, _LIMIT_IN, _LIMIT_WEIGHT, _LIMIT_OUT, _SHARED, _RESULT) = (
     range(12, 21)
@@ -93,8 +93,13 @@ def moved_elements(tm: int, tn: int, tk: int, order: Array, q: Array, p: Array, 
     """Elements that cross: 0, 1: DRAM to input and weight; 2: output to DRAM; 3-5: at the array."""
     trips = np.array([_up(q[_M], tm), _up(q[_N], tn), _up(q[_K], tk)])
     a, b, c = q[_M] * q[_K], q[_K] * q[_N], q[_M] * q[_N]
-    out[0] = q[_BATCH] * a * (1 if q[_INPUT_STAYS] else _sweeps(0, order, trips))
-    if q[_WEIGHT_STAYS]:
+    if q[_INPUT_STAYS]:
+        out[0] = q[_BATCH] * a
+    else:
+        out[0] = q[_BATCH] * a * (trips[1] if q[_INPUT_AGAIN] else _sweeps(0, order, trips))
+    if q[_WEIGHT_AGAIN]:
+        out[1] = q[_BATCH] * b * trips[0]
+    elif q[_WEIGHT_STAYS]:
         out[1] = q[_WEIGHT_BATCH] * b
     else:
         held = trips[1] * trips[2] == 1

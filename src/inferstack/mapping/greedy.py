@@ -100,15 +100,10 @@ def greedy(
         min(j * size["n"], extents["n"]),
         min(k * size["k"], extents["k"]),
     )
-    trips = [ceil_div(extents[dim], step) for dim, step in zip("mnk", tile, strict=True)]
-    a, b = (contraction.by_role(role).slot for role in (Role.INPUT, Role.WEIGHT))
-    kept = [
-        slot
-        for slot, tiles in ((a, trips[0] * trips[2]), (b, trips[1] * trips[2]))
-        if 1 < tiles <= MOST_KEPT_TILES
-    ]
-    for whole in (tuple(kept), *((slot,) for slot in kept), ()):
-        tiling = Tiling(tile=tile, order=ORDER, whole=whole)
+    kept, again = _reuse(contraction, tile)
+    misfit: Infeasible | None = None
+    for whole in (kept, ()):
+        tiling = Tiling(tile=tile, order=ORDER, whole=whole, refetched=again)
         mapping = tiled_mapping(contraction, accelerator, tiling, fused)
         nest = legality.checked(mapping, contraction, accelerator)
         misfit = legality.misfit(nest, contraction, accelerator)
@@ -116,3 +111,25 @@ def greedy(
             return mapping
     assert misfit is not None, "a tile that fits was returned"
     return misfit
+
+
+def _reuse(
+    contraction: Contraction, tile: tuple[int, int, int]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Operands that stay whole, and operands that are fetched again though they are there.
+
+    The library loads the tiles of both operands at every step, except those of an operand that has
+    at most two.
+    """
+    i, j, k = (
+        ceil_div(contraction.extents[dim], step) for dim, step in zip("mnk", tile, strict=True)
+    )
+    a, b = (contraction.by_role(role).slot for role in (Role.INPUT, Role.WEIGHT))
+    kept, again = [], []
+    if i * k > MOST_KEPT_TILES and k == 1:
+        again.append(a)
+    elif i * k <= MOST_KEPT_TILES and k > 1:
+        kept.append(a)
+    if 1 < j * k <= MOST_KEPT_TILES:
+        kept.append(b)
+    return tuple(kept), tuple(again)

@@ -23,6 +23,7 @@ class Place:
 
     depth: int
     level: str
+    refetched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def checked(mapping: Mapping, contraction: Contraction, accelerator: Accelerator
             if node.slot not in places:
                 raise UnknownNameError(where, "operand", node.slot, slots)
             _check_store(where, node, places[node.slot], contraction, accelerator)
-            places[node.slot].append(Place(len(loops), node.level))
+            places[node.slot].append(Place(len(loops), node.level, node.refetched))
             continue
         if node.dim not in chunk:
             raise UnknownNameError(where, "dimension", node.dim, names)

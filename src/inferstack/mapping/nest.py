@@ -23,10 +23,15 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """From here inwards the tile of the operand `slot` lives in `level`."""
+    """From here inwards the tile of the operand `slot` lives in `level`.
+
+    refetched: it is fetched at every step of the loops around, even where the same tile is there
+    (as Gemmini's library does).
+    """
 
     slot: str
     level: str
+    refetched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,12 +43,15 @@ PROBLEM = (
     "store_table_bytes",
     "input_stays",
     "weight_stays",
+    "input_again",
+    "weight_again",
 )
 """batch: matrix products. weight_batch: how often the weight changes among them. bias_bits: 0
 without. residuals: tensors of residual_bits added to the output in the accumulator. whole_rows: 1
 where a softmax or LayerNorm on the way out needs n whole. store_table_bytes: scales that the store
 queue reads when it turns from partial sums to results. input_stays, weight_stays: 1 where the
-whole operand of a matrix product is loaded at once and kept."""
+whole operand of a matrix product is loaded at once and kept; _again: where a tile is loaded at
+every step."""
 
 MACHINE = (
     "block_k",
@@ -81,7 +84,7 @@ level."""
 (_M, _N, _K, _BATCH, _WEIGHT_BATCH, _IN, _WEIGHT, _OUT, _SUM, _TRANSPOSED, _BIAS, _RESIDUALS) = (
     range(12)
 )
-(_RESIDUAL, _WHOLE, _TABLE, _INPUT_STAYS, _WEIGHT_STAYS) = range(12, 17)
+_RESIDUAL, _WHOLE, _TABLE, _INPUT_STAYS, _WEIGHT_STAYS, _INPUT_AGAIN, _WEIGHT_AGAIN = range(12, 19)
 (_BK, _BN, _PASS, _FILL, _BUS, _REQUEST, _FLIGHT, _READ, _WRITE, _LOADS, _STORES, _ROWS) = range(12)
 (_LANES, _PORT, _STATISTICS, _OVERHEAD, _LIMIT_IN, _LIMIT_WEIGHT, _LIMIT_OUT, _SHARED, _RESULT) = (
     range(12, 21)
@@ -363,8 +366,8 @@ def _advances(
     now[moving] = step[moving]
     moved = np.array(
         [
-            (changed[0] or changed[2]) and not q[_INPUT_STAYS],
-            (changed[1] or changed[2]) and not q[_WEIGHT_STAYS],
+            (changed[0] or changed[2] or q[_INPUT_AGAIN]) and not q[_INPUT_STAYS],
+            (changed[1] or changed[2] or q[_WEIGHT_AGAIN]) and not q[_WEIGHT_STAYS],
             changed[0] or changed[1],
         ]
     )
@@ -401,7 +404,8 @@ def _renewals(
     moved = np.array([True, True, True])
     for kept in range(2):
         count = q[_BATCH] - 1 - new_weights if kept else new_weights
-        moved[1] = kept == 0 or (trips[1] * trips[2] > 1 and not q[_WEIGHT_STAYS])
+        many = trips[1] * trips[2] > 1 or q[_WEIGHT_AGAIN]
+        moved[1] = kept == 0 or (many and not q[_WEIGHT_STAYS])
         if count > 0:
             total += _step(moved, now, then, True, True, lives, then[2], count, carry, q, p)
             carry = 0.0

@@ -34,11 +34,13 @@ class Tiling:
     """tile: extents along m, n and k. order: the loops, outermost first, e.g. "mnk".
 
     whole: slots that stay on the chip whole for each matrix product (Gemmini's reuse of operands).
+    refetched: slots that are fetched at every step, even where the same tile is there.
     """
 
     tile: tuple[int, int, int]
     order: str
     whole: tuple[str, ...] = ()
+    refetched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +91,15 @@ def tiled_mapping(
     stores: dict[int, list[Node]] = {}
     for operand in contraction.operands:
         loops = range(first if operand.slot in tiling.whole else len(outer))
-        moved = [at for at in loops if outer[at].dim in operand.dims]
-        level = level_of(accelerator, operand.role)
-        stores.setdefault(moved[-1] + 1 if moved else 0, []).append(Store(operand.slot, level.name))
+        again = operand.slot in tiling.refetched
+        moved = [at for at in loops if again or outer[at].dim in operand.dims]
+        store = Store(operand.slot, level_of(accelerator, operand.role).name, again)
+        stores.setdefault(moved[-1] + 1 if moved else 0, []).append(store)
     nodes: list[Node] = []
     for at in range(len(outer) + 1):
         nodes += stores.get(at, [])
         nodes += outer[at : at + 1]
-    nodes += _blocks(sizes, extents, accelerator)
+    nodes += _blocks(sizes, accelerator)
     return Mapping(
         operator=contraction.name,
         accelerator=accelerator.name,
@@ -105,9 +108,9 @@ def tiled_mapping(
     )
 
 
-def _blocks(sizes: dict[str, int], extents: dict[str, int], accelerator: Accelerator) -> list[Node]:
+def _blocks(sizes: dict[str, int], accelerator: Accelerator) -> list[Node]:
     """The blocks of a tile: k outside n outside the rows that stream."""
-    size = {dim: min(step, sizes[dim]) for dim, step in block(accelerator).items()}
+    size = block(accelerator)
     nodes: list[Node] = [Loop(dim, size[dim]) for dim in ("k", "n") if size[dim] < sizes[dim]]
     if sizes["m"] > 1:
         nodes.append(Loop("m", 1))
@@ -139,8 +142,9 @@ def tiling_of(
         sizes = {**extents, **{loop.dim: loop.step for loop in loops}}
         order += "".join(dim for dim in MATMUL_DIMS if dim not in order)
         tile = (sizes["m"], sizes["n"], sizes["k"])
+        again = tuple(n.slot for n in mapping.nodes if isinstance(n, Store) and n.refetched)
         for whole in _wholes(contraction):
-            tiling = Tiling(tile=tile, order=order, whole=whole)
+            tiling = Tiling(tile=tile, order=order, whole=whole, refetched=again)
             made = tiled_mapping(contraction, accelerator, tiling)
             if made.nodes == mapping.nodes:
                 return tiling
@@ -157,8 +161,9 @@ def problem(
     accelerator: Accelerator,
     epilogue: Epilogue = NO_EPILOGUE,
     whole: tuple[str, ...] = (),
+    refetched: tuple[str, ...] = (),
 ) -> Integers:
-    """`steps.PROBLEM` of a contraction and what is fused to it. whole: slots kept on the chip."""
+    """`steps.PROBLEM` of a contraction and what is fused to it; whole, refetched as in `Tiling`."""
     import numpy as np
 
     from inferstack.mapping.steps import PROBLEM
@@ -187,6 +192,8 @@ def problem(
         "store_table_bytes": epilogue.table_bytes,
         "input_stays": int(a.slot in whole),
         "weight_stays": int(b.slot in whole),
+        "input_again": int(a.slot in refetched),
+        "weight_again": int(b.slot in refetched),
     }
     return np.array([values[name] for name in PROBLEM], dtype=np.int64)
 

@@ -104,8 +104,8 @@ def crossings(
     found: list[Crossing] = []
     for operand in contraction.operands:
         outer = accelerator.levels[0].name
-        counter = _Counter(nest, operand, dims, held=True)
         for place in nest.places[operand.slot]:
+            counter = _Counter(nest, operand, dims, held=not place.refetched)
             transfers, elements = counter.count(place.depth, extents)
             found.append(_crossing(operand, outer, place.level, transfers, elements))
             outer = place.level
