@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
+from inferstack.core.dtypes import DType
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.hardware.load import load_accelerator
+from inferstack.ir.graph import Graph, TensorRole
 from inferstack.mapping.contraction import Contraction, Operand
+from inferstack.ops.builder import GraphBuilder
 from inferstack.ops.rule import Affine
 
 
@@ -71,3 +76,51 @@ def gemmini(name: str = "gemmini", **capacities: int) -> Accelerator:
         for level in machine.levels
     )
     return dataclasses.replace(machine, levels=levels, sources={})
+
+
+def encoder_layer(tokens: int, width: int, heads: int, inner: int, seed: int = 0) -> Graph:
+    """The six kinds of contraction of an encoder layer, integer, each on inputs of its own."""
+    made = GraphBuilder("layer")
+    random = np.random.default_rng(seed)
+
+    def declare(
+        name: str, shape: tuple[int, ...], role: TensorRole, dtype: DType = DType.INT8
+    ) -> str:
+        data = None
+        if role is not TensorRole.INPUT:
+            data = random.integers(-100, 100, shape).astype(dtype.numpy())
+        return made.tensor(name, shape, dtype, role, data)
+
+    def rescale(name: str, size: int) -> dict[str, str]:
+        tables = {"multiplier": np.full(size, 2**30), "shift": np.full(size, 40)}
+        return {
+            slot: made.tensor(f"{name}.{slot}", (size,), DType.INT32, TensorRole.CONSTANT, values)
+            for slot, values in tables.items()
+        }
+
+    def linear(name: str, source: str, k: int, n: int, narrow: bool) -> str:
+        inputs = {
+            "a": source,
+            "b": declare(f"{name}.weight", (k, n), TensorRole.WEIGHT),
+            "bias": declare(f"{name}.bias", (n,), TensorRole.WEIGHT, DType.INT32),
+        }
+        return made.add("matmul", name, {**inputs, **(rescale(name, n) if narrow else {})})
+
+    x = declare("x", (1, tokens, width), TensorRole.INPUT)
+    hidden = declare("hidden", (1, tokens, inner), TensorRole.INPUT)
+    weights = declare("weights", (1, heads, tokens, tokens), TensorRole.INPUT)
+    split = {"heads": heads, "kv_heads": heads}
+    outputs = (
+        linear("query", x, width, width, True),
+        made.add("attention_scores", "scores", {"query": x, "key": x}, split),
+        made.add(
+            "attention_context",
+            "context",
+            {"probabilities": weights, "value": x, **rescale("context", 1)},
+            split,
+        ),
+        linear("output", x, width, width, False),
+        linear("ffn1", x, width, inner, False),
+        linear("ffn2", hidden, inner, width, False),
+    )
+    return made.build(outputs)

@@ -12,6 +12,7 @@ from inferstack.core.units import ceil_div
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.ir.graph import Graph, Operator
 from inferstack.mapping.nest import Mapping
+from inferstack.ops.registry import rule_for
 from inferstack.simulate import isa, templates
 from inferstack.simulate.lower import (
     ACCUMULATOR_ROW_BYTES,
@@ -28,7 +29,7 @@ from inferstack.simulate.lower import (
     level_for,
     outcome_of,
 )
-from inferstack.simulate.schedule import Tile, largest_tile, tiles
+from inferstack.simulate.schedule import Tile, largest_held, largest_tile, refetched, tiles
 from inferstack.simulate.tables import Tables
 
 KINDS = ("matmul", "attention_scores", "attention_context")
@@ -137,6 +138,8 @@ class _Walk:
     a: Buffer
     b: Buffer
     c: Buffer
+    slots: tuple[str, str]
+    refetched: frozenset[str]
     resident_a: tuple[int, ...] = ()
     resident_b: tuple[int, ...] = ()
     resident_c: tuple[int, ...] = ()
@@ -198,43 +201,68 @@ class _Walk:
         self.emitter.store(outcome, box, self.c.start, 0)
 
     def load_operands(self, number: int, entry: Entry, tile: Tile) -> None:
-        """mvins of the A and B tiles that are not there yet."""
+        """mvins of the chunks of A and B that are not there yet."""
         shape = self.shape
-        key_a, key_b = (number, tile.m, tile.k), (number, tile.n, tile.k)
-        which = (key_a != self.resident_a, key_b != self.resident_b)
-        if not any(which):
-            return
-        made, is_b = templates.operand_loads(
-            tile.m_size,
-            tile.n_size,
-            tile.k_size,
-            shape.transposed,
-            (shape.a_stride, shape.b_stride),
-            which,
+        a, b = (tile.chunk_of(slot) for slot in self.slots)
+        key_a, key_b = (number, *a["m"], *a["k"]), (number, *b["n"], *b["k"])
+        which = (
+            key_a != self.resident_a or self.slots[0] in self.refetched,
+            key_b != self.resident_b or self.slots[1] in self.refetched,
         )
-        made = made.copy()
         if which[0]:
             self.a.advance()
             self.resident_a = key_a
         if which[1]:
             self.b.advance()
             self.resident_b = key_b
-        b_row, b_column = (tile.n, tile.k) if shape.transposed else (tile.k, tile.n)
-        made["local"] += np.where(is_b, self.b.start, self.a.start).astype(np.uint32)
-        made["dram"] += np.where(
-            is_b,
-            entry.b + b_row * shape.b_stride + b_column,
-            entry.a + tile.m * shape.a_stride + tile.k,
-        )
-        self.emitter.parts.append(made)
+        if not any(which):
+            return
+        for load_a, load_b in (
+            [which] if a["k"] == b["k"] else [(which[0], False), (False, which[1])]
+        ):
+            if not load_a and not load_b:
+                continue
+            k = (a if load_a else b)["k"]
+            made, is_b = templates.operand_loads(
+                a["m"][1],
+                b["n"][1],
+                k[1],
+                shape.transposed,
+                (shape.a_stride, shape.b_stride),
+                (load_a, load_b),
+            )
+            made = made.copy()
+            b_row, b_column = (b["n"][0], k[0]) if shape.transposed else (k[0], b["n"][0])
+            made["local"] += np.where(is_b, self.b.start, self.a.start).astype(np.uint32)
+            made["dram"] += np.where(
+                is_b,
+                entry.b + b_row * shape.b_stride + b_column,
+                entry.a + a["m"][0] * shape.a_stride + k[0],
+            )
+            self.emitter.parts.append(made)
 
     def multiply(self, tile: Tile, first_adds: bool) -> None:
-        """The block products of a tile."""
+        """The block products of a tile, at its place in what is held of A and B."""
+        a, b = (tile.chunk_of(slot) for slot in self.slots)
+        deep_a, deep_b = (ceil_div(held["k"][1], templates.BLOCK) for held in (a, b))
+        wide_b = ceil_div(b["n"][1], templates.BLOCK)
+        down_m, down_n = tile.m - a["m"][0], tile.n - b["n"][0]
+        along_a, along_b = tile.k - a["k"][0], tile.k - b["k"][0]
+        if self.shape.transposed:
+            b_held, b_rows = (deep_b, along_b // templates.BLOCK), down_n * deep_b
+        else:
+            b_held, b_rows = (wide_b, down_n // templates.BLOCK), along_b * wide_b
         made = templates.computes(
-            tile.m_size, tile.n_size, tile.k_size, self.shape.transposed, first_adds
+            tile.m_size,
+            tile.n_size,
+            tile.k_size,
+            self.shape.transposed,
+            first_adds,
+            (deep_a, along_a // templates.BLOCK),
+            b_held,
         ).copy()
-        made["local"][:, :, 0, 0] += np.uint32(self.b.start)
-        made["local"][..., 1] += np.uint32(self.a.start)
+        made["local"][:, :, 0, 0] += np.uint32(self.b.start + b_rows)
+        made["local"][..., 1] += np.uint32(self.a.start + down_m * deep_a)
         made["other"][..., 0] += np.uint32(self.c.start)
         self.emitter.parts.append(made.reshape(-1))
 
@@ -264,7 +292,12 @@ def lower_contraction(
     plain = emitter.tables.plain()
     outcome = outcome_of(emitter, accelerator, last, len(shape.entries), shape.out_stride)
     spill = emitter.operand(isa.SPILL, shape.m * shape.n * INT32_BYTES)
-    a, b, c, rows = _buffers(mapping, shape, largest, accelerator)
+    slots = (rule_for(operator).required[0], rule_for(operator).required[1])
+    held = largest_held(mapping, shape.extents)
+    sizes = [held.get(slot, largest) for slot in slots]
+    for size in sizes:
+        _need_whole_blocks(mapping, size, largest)
+    a, b, c, rows = _buffers(mapping, shape, largest, sizes, accelerator)
     walk = _Walk(
         emitter=emitter,
         shape=shape,
@@ -274,6 +307,8 @@ def lower_contraction(
         a=a,
         b=b,
         c=c,
+        slots=slots,
+        refetched=refetched(mapping),
         spill_operand=plain,
     )
     walk.run(mapping)
@@ -304,18 +339,34 @@ def _need_whole_rows(mapping: Mapping, shape: Shape, largest: dict[str, int]) ->
         )
 
 
+def _need_whole_blocks(mapping: Mapping, held: dict[str, int], tile: dict[str, int]) -> None:
+    for dim, size in tile.items():
+        if held[dim] > size and size % templates.BLOCK:
+            raise MappingError(
+                f"mapping of {mapping.operator}",
+                f"a part of what is held along {dim} is not whole blocks",
+                got=f"steps of {size}",
+                need=f"a multiple of {templates.BLOCK}",
+            )
+
+
 def _buffers(
-    mapping: Mapping, shape: Shape, largest: dict[str, int], accelerator: Accelerator
+    mapping: Mapping,
+    shape: Shape,
+    largest: dict[str, int],
+    held: list[dict[str, int]],
+    accelerator: Accelerator,
 ) -> tuple[Buffer, Buffer, Buffer, tuple[int, int]]:
-    """Local rows for the tiles of A, B and C, and the rows of both memories in all."""
+    """Local rows for what is held of A and B and for the tile of C; the rows of both memories."""
     where = f"mapping of {mapping.operator}"
     factors = level_for(accelerator, Role.INPUT)
     if level_for(accelerator, Role.WEIGHT) is not factors:
         raise MappingError(where, "inputs and weights have memories of their own", got=factors.name)
     results = level_for(accelerator, Role.OUTPUT)
     m, n, k = (largest[dim] for dim in ("m", "n", "k"))
-    a_rows = m * ceil_div(k, templates.BLOCK)
-    b_rows = templates.tile_rows(n, k) if shape.transposed else templates.tile_rows(k, n)
+    a_rows = templates.tile_rows(held[0]["m"], held[0]["k"])
+    b_size = (held[1]["n"], held[1]["k"])
+    b_rows = templates.tile_rows(*(b_size if shape.transposed else b_size[::-1]))
     c_rows = templates.tile_rows(m, n)
     half, half_c = (
         buffer_rows(level, size)

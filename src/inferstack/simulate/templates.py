@@ -71,10 +71,19 @@ def moves(
 
 
 @lru_cache(maxsize=1024)
-def computes(m: int, n: int, k: int, transposed: bool, first_adds: bool) -> Array:
+def computes(
+    m: int,
+    n: int,
+    k: int,
+    transposed: bool,
+    first_adds: bool,
+    a_held: tuple[int, int] | None = None,
+    b_held: tuple[int, int] | None = None,
+) -> Array:
     """preload and compute of every block of a tile, k outermost, then n, then m.
 
-    Weights stay in the array while the rows of A pass. transposed: B is stored n x k.
+    Weights stay in the array while the rows of A pass. transposed: B is stored n x k. a_held,
+    b_held: where the tile is part of what is held: (blocks in a row of it, the tile's first block).
     """
     deep, wide, tall = ceil_div(k, BLOCK), ceil_div(n, BLOCK), ceil_div(m, BLOCK)
     kb, nb, mb = np.meshgrid(np.arange(deep), np.arange(wide), np.arange(tall), indexing="ij")
@@ -83,21 +92,23 @@ def computes(m: int, n: int, k: int, transposed: bool, first_adds: bool) -> Arra
     )
     made = np.zeros((deep, wide, tall, 2), dtype=isa.INSTRUCTION)
     made["config"] = -1
+    a_row, a_first = a_held or (deep, 0)
+    b_row, b_first = b_held or (deep if transposed else wide, 0)
     preload, compute = made[..., 0], made[..., 1]
     preload["opcode"], compute["opcode"] = isa.PRELOAD, isa.COMPUTE
     if transposed:
         preload["rows"], preload["cols"] = ns, ks
         preload["flags"] = isa.TRANSPOSE
-        preload["local"] = nb * BLOCK * deep + kb * ns
+        preload["local"] = nb * BLOCK * b_row + (b_first + kb) * ns
     else:
         preload["rows"], preload["cols"] = ks, ns
-        preload["local"] = kb * BLOCK * wide + nb * ks
+        preload["local"] = kb * BLOCK * b_row + (b_first + nb) * ks
     preload["local"][:, :, 1:] = isa.KEEP
     target = mb * BLOCK * wide + nb * ms + isa.ACCUMULATOR
     adds = (kb > 0) | first_adds
     preload["other"] = target + np.where(adds, isa.ACCUMULATE, 0)
     compute["rows"], compute["cols"], compute["column"] = ms, ks, ns
-    compute["local"] = mb * BLOCK * deep + kb * ms
+    compute["local"] = mb * BLOCK * a_row + (a_first + kb) * ms
     return made
 
 
