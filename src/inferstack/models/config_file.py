@@ -1,0 +1,176 @@
+"""Files of a model folder: inside it only, as JSON without surprises, key by key."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from inferstack.core.errors import CheckpointError
+
+LARGEST_JSON_BYTES = 2**20
+
+
+class _DuplicateKeyError(Exception):
+    """A JSON object names a key twice."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object whose keys are distinct."""
+    content: dict[str, object] = {}
+    for key, value in pairs:
+        if key in content:
+            raise _DuplicateKeyError(key)
+        content[key] = value
+    return content
+
+
+def parse_json(where: str, raw: bytes) -> object:
+    """The JSON value in `raw`, UTF-8. Raises CheckpointError, also for duplicate keys."""
+    try:
+        return json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_object)
+    except UnicodeDecodeError as failure:
+        raise CheckpointError(where, f"is not UTF-8 text (byte {failure.start})") from None
+    except _DuplicateKeyError as failure:
+        raise CheckpointError(
+            where,
+            f"names the key {failure.args[0]!r} twice",
+            hint="keep one of the two; the other would be ignored",
+        ) from None
+    except json.JSONDecodeError as failure:
+        raise CheckpointError(
+            where, f"is not JSON: {failure.msg} (line {failure.lineno}, column {failure.colno})"
+        ) from None
+    except (RecursionError, ValueError) as failure:
+        raise CheckpointError(where, f"is not JSON that can be read: {failure}") from None
+
+
+def folder_file(folder: Path, name: str) -> Path | None:
+    """The regular file `name` of a model folder; None where there is none.
+
+    Raises CheckpointError where it is something else, or leads out of the folder. A snapshot in
+    Hugging Face's cache may link to the blobs of its own model.
+    """
+    path = folder / name
+    if not path.exists():
+        if path.is_symlink():
+            raise CheckpointError(str(path), "is a link to nothing")
+        return None
+    real, home = path.resolve(), folder.resolve()
+    homes = [home, home.parents[1] / "blobs"] if home.parent.name == "snapshots" else [home]
+    if not any(real.is_relative_to(place) for place in homes):
+        raise CheckpointError(
+            str(path),
+            "leads out of the model folder",
+            got=str(real),
+            hint="put the file itself into the folder",
+        )
+    if not real.is_file():
+        raise CheckpointError(str(path), "is not a file")
+    return path
+
+
+def read_object(folder: Path, name: str) -> dict[str, object] | None:
+    """The JSON object in the file `name` of the folder; None without the file."""
+    content = read_json(folder, name)
+    if content is not None and not isinstance(content, dict):
+        raise CheckpointError(str(folder / name), "is not a JSON object")
+    return content
+
+
+def read_json(folder: Path, name: str) -> object:
+    """The JSON value in the file `name` of the folder; None without the file."""
+    path = folder_file(folder, name)
+    if path is None:
+        return None
+    size = path.stat().st_size
+    if size > LARGEST_JSON_BYTES:
+        need = f"at most {LARGEST_JSON_BYTES:,}"
+        raise CheckpointError(str(path), "is too large", got=f"{size:,} bytes", need=need)
+    return parse_json(str(path), read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes. Raises CheckpointError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as failure:
+        raise CheckpointError(str(path), "cannot be read", got=failure.strerror) from None
+
+
+class ConfigFile:
+    """The keys of a config.json that a model depends on; each is read strictly.
+
+    where: the file, for messages. Every method raises CheckpointError naming the key.
+    """
+
+    def __init__(self, where: str, content: Mapping[str, object]) -> None:
+        self.where = where
+        self.content = content
+
+    def value(self, key: str) -> object:
+        """The value of a key that must be there."""
+        if key not in self.content:
+            raise CheckpointError(
+                self.where,
+                f"lacks the key {key!r}",
+                hint="take the config.json that belongs to the weights",
+            )
+        return self.content[key]
+
+    def text(self, key: str) -> str:
+        """Text."""
+        value = self.value(key)
+        if not isinstance(value, str):
+            raise CheckpointError(self.where, f"{key} is not text", got=_shown(value))
+        return value
+
+    def whole(self, key: str, most: int, *, least: int = 1) -> int:
+        """A whole number in [least, most]."""
+        value, need = self.value(key), f"a whole number from {least:,} to {most:,}"
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise CheckpointError(self.where, f"{key} makes no sense", got=_shown(value), need=need)
+        return value
+
+    def number(self, key: str, least: float, most: float) -> float:
+        """A number in [least, most]."""
+        value, need = self.value(key), f"a number from {least:g} to {most:g}"
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if number is None or not math.isfinite(number) or not least <= number <= most:
+            raise CheckpointError(self.where, f"{key} makes no sense", got=_shown(value), need=need)
+        return float(number)
+
+    def choice(self, key: str, choices: Mapping[str, str]) -> str:
+        """What the text under `key` stands for."""
+        value = self.text(key)
+        if value not in choices:
+            need = f"one of {', '.join(sorted(choices))}"
+            raise CheckpointError(
+                self.where, f"{key} is not supported", got=_shown(value), need=need
+            )
+        return choices[value]
+
+    def only(self, key: str, expected: str | bool) -> None:
+        """A key that may be absent, and else must have the value that we implement."""
+        value = self.content.get(key, expected)
+        if value is not None and (value != expected or type(value) is not type(expected)):
+            raise CheckpointError(
+                self.where, f"{key} is not supported", got=_shown(value), need=_shown(expected)
+            )
+
+    def multiple(self, key: str, value: int, of_key: str, of: int) -> None:
+        """`value` must be a multiple of `of`."""
+        if value % of:
+            raise CheckpointError(
+                self.where,
+                f"{key} is not a multiple of {of_key}",
+                got=f"{key} {value:,} and {of_key} {of:,}",
+                need="heads of one whole width",
+            )
+
+
+def _shown(value: object) -> str:
+    """A value as JSON, shortened."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,177 @@
+"""A Hugging Face folder as a graph with its weights, and the tokenizer that belongs to it.
+
+Read: config.json, model.safetensors, tokenizer.json, and, of a sentence encoder, modules.json with
+the pooling that it names. Nothing outside the folder is touched, nothing of it is executed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferstack.core.errors import CheckpointError
+from inferstack.ir.graph import Graph
+from inferstack.models.architecture import (
+    Architecture,
+    HuggingFaceForm,
+    StoredWeight,
+    architectures,
+)
+from inferstack.models.config_file import ConfigFile, folder_file, read_object
+from inferstack.models.pooling import Pooling, read_pooling, with_pooling
+from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
+from inferstack.models.scenario import Scenario
+from inferstack.models.tokenizer import SentenceTokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A model with its weights.
+
+    graph: (batch, tokens) arrays -> sentence embeddings (batch, hidden), its one output.
+    hidden_states: the names of the tensors (batch, tokens, hidden) behind the embeddings and each
+    layer, in this order; `execute(..., keep=True)` gives their values.
+    config: the architecture's own configuration, e.g. `models.bert.BertConfig`.
+    """
+
+    name: str
+    graph: Graph
+    tokenizer: SentenceTokenizer
+    config: Any
+    pooling: Pooling
+    hidden_states: tuple[str, ...]
+
+
+def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint:
+    """Reads the encoder in `folder` for sequences of `seq_len` tokens.
+
+    Raises CheckpointError, naming file and place, for whatever is wrong with the folder; a
+    sequence longer than the position table is an InputError.
+    """
+    content = _config_content(folder)
+    where = str(folder / CONFIG)
+    architecture, form = _architecture_of(where, content)
+    config = form.read_config(where, content)
+    scenario = Scenario.encode(seq_len, batch=batch)
+    name = folder.resolve().name
+    pooling = read_pooling(folder, config.hidden)
+    file = open_safetensors(_weights_path(folder))
+    weights = _CheckpointWeights(file, form)
+    encoder = architecture.build(name, config, scenario, weights, unrolled=True)
+    tokenizer = load_tokenizer(
+        folder,
+        encoder.inputs,
+        tokens=seq_len,
+        vocabulary=config.vocabulary,
+        padding_id=_padding_id(where, content, config.vocabulary),
+    )
+    layers = tuple(f"layer{index}.ffn_norm" for index in range(config.layers))
+    return Checkpoint(
+        name=name,
+        graph=with_pooling(encoder, pooling),
+        tokenizer=tokenizer,
+        config=config,
+        pooling=pooling,
+        hidden_states=("embedding.norm", *layers),
+    )
+
+
+def _config_content(folder: Path) -> dict[str, object]:
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise CheckpointError(
+            str(folder),
+            what,
+            need=f"a model folder with {CONFIG}, {WEIGHTS} and tokenizer.json",
+            hint="`inferstack sample` fetches one",
+        )
+    content = read_object(folder, CONFIG)
+    if content is None:
+        raise CheckpointError(str(folder), f"has no {CONFIG}", hint="is this the model's folder?")
+    return content
+
+
+def _architecture_of(
+    where: str, content: dict[str, object]
+) -> tuple[Architecture, HuggingFaceForm]:
+    """The architecture that reads this `model_type`."""
+    model_type = ConfigFile(where, content).text("model_type")
+    known: set[str] = set()
+    for architecture in architectures().values():
+        form = architecture.hugging_face
+        if form is None:
+            continue
+        if model_type in form.model_types:
+            return architecture, form
+        known |= form.model_types
+    raise CheckpointError(
+        where,
+        "model_type is not supported",
+        got=repr(model_type)[:60],
+        need=f"one of {', '.join(sorted(known))}",
+    )
+
+
+def _padding_id(where: str, content: dict[str, object], vocabulary: int) -> int:
+    """The id that fills short sentences; BERT's default of 0 where config.json has none."""
+    if content.get("pad_token_id") is None:
+        return 0
+    return ConfigFile(where, content).whole("pad_token_id", vocabulary - 1, least=0)
+
+
+def _weights_path(folder: Path) -> Path:
+    path = folder_file(folder, WEIGHTS)
+    if path is not None:
+        return path
+    hint = None
+    if (folder / f"{WEIGHTS}.index.json").exists():
+        hint = "it is split over several files; save it with a larger max_shard_size"
+    elif (folder / "pytorch_model.bin").exists():
+        hint = "pytorch_model.bin is a program, not data; save_pretrained(folder) of transformers "
+        hint += "writes model.safetensors"
+    raise CheckpointError(str(folder), f"has no {WEIGHTS}", hint=hint)
+
+
+class _CheckpointWeights:
+    """A `WeightSource` out of a safetensors file."""
+
+    def __init__(self, file: SafetensorsFile, form: HuggingFaceForm) -> None:
+        self.file = file
+        self.form = form
+
+    def __call__(self, name: str, shape: tuple[int, ...]) -> Array:
+        import numpy as np
+
+        place = self.form.stored(name)
+        stored = self._stored_name(place)
+        needed = shape[::-1] if place.transposed else shape
+        if (got := self.file.tensors[stored].shape) != needed:
+            raise CheckpointError(
+                f"{self.file.path}, tensor {stored}",
+                "has another shape than config.json says",
+                got=got,
+                need=needed,
+            )
+        values = self.file.float32(stored)
+        return np.ascontiguousarray(values.T) if place.transposed else np.asarray(values)
+
+    def _stored_name(self, place: StoredWeight) -> str:
+        for prefix in self.form.prefixes:
+            for name in place.names:
+                if prefix + name in self.file.tensors:
+                    return prefix + name
+        raise CheckpointError(
+            str(self.file.path),
+            f"lacks the tensor {place.names[0]!r}",
+            got=f"{len(self.file.tensors):,} tensors with other names",
+            hint="config.json and model.safetensors belong to different models",
+        )
