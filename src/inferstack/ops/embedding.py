@@ -35,7 +35,11 @@ class EmbeddingRule(Rule):
     def space(
         self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
     ) -> IterationSpace:
-        """One point per element of the result."""
+        """One point per element of the result.
+
+        Which rows of the table are read depends on the data: no affine access says it. They are as
+        many bytes as the result, and are not counted.
+        """
         ids = inputs["ids"]
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
         return IterationSpace(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.rule import OUTPUT, Access, Affine, IterationSpace, Rule, simple
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,12 +45,14 @@ class PositionEmbeddingRule(Rule):
     def space(
         self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
     ) -> IterationSpace:
-        """One point per element of the result."""
-        ids = inputs["ids"]
+        """One point per element of the result; rows as without padding in the sentences."""
+        ids, padding = inputs["ids"], int(attributes.get("padding_id", -1))
+        rows = Affine((("d1", 1),), offset=padding + 1)
+        table = Access(slot="table", indices=(rows, Affine((("d2", 1),))))
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
         return IterationSpace(
             dims=tuple(zip(names, output.shape, strict=True)),
-            accesses=(simple("ids", *names[: len(ids.shape)]), simple(OUTPUT, *names)),
+            accesses=(table, simple("ids", *names[: len(ids.shape)]), simple(OUTPUT, *names)),
         )
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:

@@ -41,13 +41,18 @@ class SoftmaxRule(Rule):
     def space(
         self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
     ) -> IterationSpace:
-        """One point per element of the result."""
+        """One point per element; each counts 4: maximum, exponential, sum, division.
+
+        Source: survey.md 1.2, derived from the paper's tables.
+        """
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        accesses = [simple(slot, *names[-len(inputs[slot].shape) :]) for slot in self.required]
+        accesses = [simple("x", *names)]
+        if "mask" in inputs:
+            accesses.append(simple("mask", "d0", "d3"))
         return IterationSpace(
             dims=tuple(zip(names, output.shape, strict=True)),
             accesses=(*accesses, simple(OUTPUT, *names)),
-            flops_per_point=5,
+            flops_per_point=4,
         )
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:

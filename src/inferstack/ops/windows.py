@@ -1,0 +1,26 @@
+"""Sliding windows over images, for convolution and pooling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+def windows(
+    x: Array, rows: int, columns: int, stride: int, padding: int, dilation: int, outside: float
+) -> Array:
+    """A view (batch, channels, p, q, rows, columns) of x (batch, channels, height, width).
+
+    outside: the value of what lies in the padding.
+    """
+    import numpy as np
+
+    margin = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    padded = np.pad(x, margin, constant_values=outside) if padding else x
+    reach = ((rows - 1) * dilation + 1, (columns - 1) * dilation + 1)
+    view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    return view[:, :, ::stride, ::stride, ::dilation, ::dilation]
