@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, Access, Affine, IterationSpace, Rule, simple
+from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple, spread
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +42,7 @@ class AddRule(Rule):
     ) -> IterationSpace:
         """One point per element of the result."""
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        accesses = [_spread(slot, names, inputs[slot].shape, output.shape) for slot in "ab"]
+        accesses = [spread(slot, names, inputs[slot].shape, output.shape) for slot in "ab"]
         return IterationSpace(
             dims=tuple(zip(names, output.shape, strict=True)),
             accesses=(*accesses, simple(OUTPUT, *names)),
@@ -60,17 +60,6 @@ class AddRule(Rule):
         from inferstack.ops.kernels import reference
 
         return reference.add(inputs)
-
-
-def _spread(
-    slot: str, names: tuple[str, ...], shape: tuple[int, ...], onto: tuple[int, ...]
-) -> Access:
-    """The access of an operand that is read again along the axes over which it broadcasts."""
-    axes = zip(names[len(onto) - len(shape) :], shape, onto[len(onto) - len(shape) :], strict=True)
-    return Access(
-        slot=slot,
-        indices=tuple(Affine(((name, 1),) if own == out else ()) for name, own, out in axes),
-    )
 
 
 RULE = AddRule()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple, spread
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,7 +38,7 @@ class DequantizeRule(Rule):
     ) -> IterationSpace:
         """One point per element of the result."""
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        accesses = [simple(slot, *names[-len(inputs[slot].shape) :]) for slot in self.required]
+        accesses = [spread(slot, names, inputs[slot].shape, output.shape) for slot in self.required]
         return IterationSpace(
             dims=tuple(zip(names, output.shape, strict=True)),
             accesses=(*accesses, simple(OUTPUT, *names)),

@@ -34,7 +34,10 @@ class Affine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How the iteration touches one tensor: `slot` of the operator, one index per tensor axis."""
+    """How the iteration touches one tensor: `slot` of the operator, one index per tensor axis.
+
+    With fewer indices than axes, the first index walks the leading axes as one: a matmul's m.
+    """
 
     slot: str
     indices: tuple[Affine, ...]
@@ -77,6 +80,21 @@ class IterationSpace:
 def simple(slot: str, *dims: str) -> Access:
     """An access whose every index is one dimension: simple("a", "m", "k")."""
     return Access(slot=slot, indices=tuple(Affine(((dim, 1),)) for dim in dims))
+
+
+def spread(
+    slot: str, names: tuple[str, ...], shape: tuple[int, ...], onto: tuple[int, ...]
+) -> Access:
+    """The access of an operand of `shape` that broadcasts to `onto`, whose axes are `names`.
+
+    Along an axis over which it broadcasts, the same element is read again.
+    """
+    skipped = len(onto) - len(shape)
+    axes = zip(names[skipped:], shape, onto[skipped:], strict=True)
+    return Access(
+        slot=slot,
+        indices=tuple(Affine(((name, 1),) if own == out else ()) for name, own, out in axes),
+    )
 
 
 class Rule(ABC):

@@ -1,0 +1,268 @@
+"""Every operator keeps the promises of the kit, and the kit convicts those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from inferstack.core.dtypes import DType
+from inferstack.core.errors import CheckFailedError
+from inferstack.ir.graph import Tensor
+from inferstack.ops.matmul import MatmulRule
+from inferstack.ops.quantization import gelu_attributes, layernorm_tables, softmax_attributes
+from inferstack.ops.registry import rules
+from inferstack.ops.rule import OUTPUT, IterationSpace, simple
+from inferstack.testing.ops import OperatorExample, check_rule
+
+Array = npt.NDArray[Any]
+
+
+def real(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng([seed, *shape]).normal(size=shape).astype(np.float32)
+
+
+def int8(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng([seed, *shape]).integers(-127, 128, shape).astype(np.int8)
+
+
+def int32(*shape: int, largest: int = 2**16) -> Array:
+    random = np.random.default_rng(shape)
+    return random.integers(-largest, largest, shape).astype(np.int32)
+
+
+def ids(*shape: int, below: int) -> Array:
+    return np.random.default_rng(shape).integers(0, below, shape)
+
+
+def tables(prefix: str = "", shift: int = 38) -> dict[str, Array]:
+    return {
+        f"{prefix}multiplier": np.array([2**30 + 12345], dtype=np.int32),
+        f"{prefix}shift": np.array([shift], dtype=np.int32),
+    }
+
+
+def example(
+    inputs: Mapping[str, Array],
+    batched: str,
+    *,
+    unread: str = "",
+    outside: str = "",
+    given: Mapping[str, Any] | None = None,
+    **attributes: Any,
+) -> OperatorExample:
+    return OperatorExample(
+        inputs=inputs,
+        batched=frozenset(batched.split()),
+        attributes={**(given or {}), **attributes},
+        outside=frozenset(outside.split()),
+        unread=frozenset(unread.split()),
+    )
+
+
+MASK = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+HEADS = {"heads": 4, "kv_heads": 2}
+IMAGE = real(2, 4, 7, 6)
+NORM_TABLES = layernorm_tables(
+    real(8), real(8, seed=1), epsilon=1e-12, input_scale=0.0001, output_scale=0.02
+)
+
+EXAMPLES: dict[str, list[OperatorExample]] = {
+    "add": [
+        example({"a": real(2, 3, 4), "b": real(2, 3, 4, seed=1)}, "a b"),
+        example({"a": real(2, 3, 4), "b": real(4)}, "a"),
+        example({"a": real(2, 3, 4), "b": real(2, 1, 4)}, "a b"),
+        example({"a": int32(2, 3, 4), "b": int8(2, 3, 4), **tables("b_", 20)}, "a b"),
+    ],
+    "append_cache": [
+        example({"cache": real(2, 3, 4), "x": real(2, 1, 4)}, "cache x", unread="cache"),
+        example({"cache": int8(2, 3, 4), "x": int8(2, 2, 4)}, "cache x", unread="cache"),
+    ],
+    "attention_context": [
+        example(
+            {"probabilities": real(2, 4, 3, 5), "value": real(2, 5, 6)},
+            "probabilities value",
+            given=HEADS,
+        ),
+        example(
+            {"probabilities": int8(2, 4, 3, 5), "value": int8(2, 5, 6)},
+            "probabilities value",
+            given=HEADS,
+        ),
+        example(
+            {"probabilities": int8(2, 4, 3, 5), "value": int8(2, 5, 6), **tables()},
+            "probabilities value",
+            given=HEADS,
+        ),
+    ],
+    "attention_scores": [
+        example(
+            {"query": real(2, 3, 12), "key": real(2, 5, 6)}, "query key", scale=1.0, given=HEADS
+        ),
+        example(
+            {"query": int8(2, 3, 12), "key": int8(2, 5, 6)}, "query key", scale=1.0, given=HEADS
+        ),
+    ],
+    "batchnorm": [
+        example(
+            {"x": IMAGE, "gamma": real(4), "beta": real(4, seed=1), "mean": real(4, seed=2)}
+            | {"variance": np.abs(real(4, seed=3))},
+            "x",
+            epsilon=1e-5,
+        )
+    ],
+    "conv2d": [
+        example({"x": IMAGE, "weight": real(6, 4, 3, 2), "bias": real(6)}, "x"),
+        example({"x": IMAGE, "weight": real(6, 4, 3, 3)}, "x", outside="x", padding=1, stride=2),
+        example(
+            {"x": IMAGE, "weight": real(6, 2, 3, 3), "bias": real(6)},
+            "x",
+            outside="x",
+            padding=2,
+            dilation=2,
+            groups=2,
+        ),
+    ],
+    "dequantize": [
+        example({"x": int8(2, 3, 4), "scale": np.array([0.1])}, "x"),
+        example({"x": int32(2, 3, 4), "scale": np.abs(real(4)).astype(np.float64)}, "x"),
+    ],
+    "embedding": [
+        example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids", unread="table"),
+        example({"table": int8(9, 4), "ids": ids(2, 5, below=9)}, "ids", unread="table"),
+    ],
+    "gelu": [
+        example({"x": real(2, 3, 4)}, "x", approximate="none"),
+        example({"x": real(2, 3, 4)}, "x", approximate="tanh"),
+        example(
+            {"x": int32(2, 3, 4), **tables(shift=34), **tables("out_", 44)},
+            "x",
+            given=gelu_attributes(0.001)[0],
+        ),
+    ],
+    "global_average_pool": [example({"x": IMAGE}, "x")],
+    "layernorm": [
+        example(
+            {"x": real(2, 3, 8), "gamma": real(8), "beta": real(8, seed=1)}, "x", epsilon=1e-12
+        ),
+        example(
+            {"x": int32(2, 3, 8), "gamma": NORM_TABLES[0], "beta": NORM_TABLES[1]},
+            "x",
+            given=NORM_TABLES[2],
+        ),
+    ],
+    "matmul": [
+        example({"a": real(2, 3, 4), "b": real(4, 5), "bias": real(5)}, "a"),
+        example({"a": real(2, 3, 4), "b": real(5, 4)}, "a", transpose_b=True),
+        example({"a": int8(2, 3, 4), "b": int8(4, 5), "bias": int32(5)}, "a"),
+        example({"a": int8(2, 3, 4), "b": int8(5, 4)}, "a", transpose_b=True),
+        example({"a": int8(2, 3, 4), "b": int8(4, 5), **tables()}, "a"),
+    ],
+    "max_pool": [
+        example({"x": IMAGE}, "x", outside="x", kernel=3, stride=2, padding=1),
+        example({"x": IMAGE}, "x", kernel=2, stride=1, padding=0),
+    ],
+    "mean_pool": [
+        example({"x": real(2, 5, 4), "mask": MASK}, "x mask"),
+        example({"x": real(2, 5, 4), "mask": MASK}, "x mask", normalize=True),
+    ],
+    "position_embedding": [
+        example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids"),
+        example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids", padding_id=1),
+        example({"table": int8(9, 4), "ids": ids(2, 5, below=9)}, "ids"),
+    ],
+    "quantize": [example({"x": real(2, 3, 4)}, "x", scale=0.02)],
+    "relu": [example({"x": real(2, 3, 4)}, "x")],
+    "softmax": [
+        example({"x": real(2, 4, 3, 5), "mask": MASK}, "x mask"),
+        example({"x": real(2, 4, 3, 5)}, "x", causal=True),
+        example({"x": int32(2, 4, 3, 5), "mask": MASK}, "x mask", given=softmax_attributes(0.0001)),
+    ],
+    "tanh": [example({"x": real(2, 3, 4)}, "x")],
+}
+
+
+def test_every_operator_has_an_example() -> None:
+    assert set(EXAMPLES) == set(rules())
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"), [(kind, n) for kind, them in EXAMPLES.items() for n in range(len(them))]
+)
+def test_operators_keep_their_promises(kind: str, number: int) -> None:
+    check_rule(rules()[kind], EXAMPLES[kind][number])
+
+
+class _WrongShape(MatmulRule):
+    def infer(
+        self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], DType]:
+        shape, dtype = super().infer(inputs, attributes)
+        return (*shape[:-1], shape[-1] + 1), dtype
+
+
+class _WrongLoops(MatmulRule):
+    def space(
+        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
+    ) -> IterationSpace:
+        n, k = output.shape[-1], inputs["a"].shape[-1]
+        return IterationSpace(
+            dims=(("m", inputs["a"].shape[0]), ("n", n), ("k", k)),
+            accesses=(simple("a", "m", "k"), simple("b", "k", "n"), simple(OUTPUT, "m", "n")),
+            reductions=self.reduced,
+            macs_per_point=1,
+        )
+
+    reduced = frozenset({"n"})
+
+
+class _TransposedLoops(MatmulRule):
+    def space(
+        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
+    ) -> IterationSpace:
+        space = super().space(inputs, output, attributes)
+        a, _, out = space.accesses
+        return IterationSpace(
+            dims=space.dims,
+            accesses=(a, simple("b", "n", "k"), out),
+            reductions=space.reductions,
+            macs_per_point=1,
+        )
+
+
+class _BatchMixing(MatmulRule):
+    def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
+        result: Array = super().reference(inputs, attributes)
+        result -= result.mean(axis=0)
+        return result
+
+
+class _Overwriting(MatmulRule):
+    def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
+        result = super().reference(inputs, attributes)
+        inputs["a"][:] = 0
+        return result
+
+
+@pytest.mark.parametrize(
+    ("rule", "b", "message"),
+    [
+        (_WrongShape, (4, 5), r"it infers .*\(2, 6\).* and computes .*\(2, 5\)"),
+        (_WrongLoops, (4, 5), "8 steps outside the reductions write 10 elements"),
+        (_TransposedLoops, (4, 4), "its loops, executed, do not give its result"),
+        (_TransposedLoops, (4, 5), "axis 0 of b is read from 0 to 4 of 4"),
+        (_BatchMixing, (4, 5), "sample 0 alone gives another result"),
+        (_Overwriting, (4, 5), "it changes its inputs"),
+    ],
+)
+def test_the_kit_convicts(rule: Callable[[], MatmulRule], b: tuple[int, int], message: str) -> None:
+    with pytest.raises(CheckFailedError, match=message):
+        check_rule(rule(), example({"a": real(2, 4), "b": real(*b)}, "a"))
+
+
+def test_the_kit_wants_the_slots_of_the_rule() -> None:
+    with pytest.raises(CheckFailedError, match="the example's slots are"):
+        check_rule(MatmulRule(), example({"a": real(2, 4)}, "a"))
