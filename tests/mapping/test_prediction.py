@@ -40,7 +40,7 @@ def table_bytes(graph: Graph, name: str) -> int:
     "size", [(128, 384, 12, 1536), (512, 768, 12, 3072)], ids=["minilm", "base"]
 )
 def test_cycles_of_every_matmul(size: tuple[int, int, int, int], machine: str) -> None:
-    """Within 10 %, mean within 5 %; bytes and energy are the simulator's own."""
+    """Within 5 %, mean within 1 %; bytes and energy are the simulator's own."""
     graph = encoder_layer(*size)
     accelerator = gemmini(machine)
     simulator, errors = Simulator(accelerator), []
@@ -56,7 +56,7 @@ def test_cycles_of_every_matmul(size: tuple[int, int, int, int], machine: str) -
                 assert schedule.cost.dram_read_bytes == timing.dram_read_bytes - tables
             assert schedule.cost.dram_written_bytes == timing.dram_written_bytes
             assert schedule.cost.energy_pj == pytest.approx(run.energy_pj, rel=0.005)
-    assert max(map(abs, errors)) < 0.03
+    assert max(map(abs, errors)) < 0.05
     assert np.mean(np.abs(errors)) < 0.01
 
 

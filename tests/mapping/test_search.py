@@ -15,8 +15,8 @@ from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping import legality
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.cost import Cost, cost
+from inferstack.mapping.packed import ORDERS
 from inferstack.mapping.search import OBJECTIVES, Found, search, tile_options
-from inferstack.mapping.steps import ORDERS
 from inferstack.mapping.tiled import Tiling, tiled_mapping, tiling_of
 
 from .conftest import gemmini, matmul

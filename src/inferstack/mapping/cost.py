@@ -7,12 +7,14 @@ from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 
 from inferstack.core.errors import MappingError
-from inferstack.hardware.accelerator import Accelerator
+from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.mapping import legality, traffic
 from inferstack.mapping.contraction import Contraction
+from inferstack.mapping.epilogue import NO_EPILOGUE, ROW_KINDS, Epilogue, with_epilogue
 from inferstack.mapping.nest import Mapping
-from inferstack.mapping.tiled import NO_EPILOGUE, Epilogue, Tiling, machine, problem, tiling_of
+from inferstack.mapping.tiled import Tiling, level_of, machine, problem, tiling_of
 from inferstack.mapping.traffic import Access, Crossing
+from inferstack.mapping.vector import unit_energy_pj
 
 UNITS_OF_BOUND = ("array", "dram", "vector unit")
 
@@ -79,9 +81,13 @@ def cost(
     accelerator: Accelerator,
     epilogue: Epilogue = NO_EPILOGUE,
 ) -> Cost:
-    """The cost of a mapping. Raises MappingError for one that makes no sense or does not fit."""
-    nest = legality.checked(mapping, contraction, accelerator)
-    misfit = legality.misfit(nest, contraction, accelerator)
+    """The cost of a mapping, with `epilogue` fused to it.
+
+    Raises MappingError for a mapping that makes no sense or does not fit.
+    """
+    wanted = with_epilogue(contraction, epilogue)
+    nest = legality.checked(mapping, wanted, accelerator)
+    misfit = legality.misfit(nest, wanted, accelerator)
     if misfit is not None:
         raise MappingError(
             f"mapping of {mapping.operator}",
@@ -90,37 +96,92 @@ def cost(
             need=f"at most {misfit.limit}",
             hint="; or ".join(misfit.levers),
         )
-    found = traffic.crossings(nest, contraction, accelerator)
-    bias = traffic.bias_reads(nest, contraction, accelerator)
-    moved = traffic.accesses(found, contraction, accelerator, bias)
+    if epilogue.whole_rows:
+        legality.need_whole_rows(mapping, nest, wanted, epilogue.names[-1])
+    found = traffic.crossings(nest, wanted, accelerator)
+    bias = traffic.bias_reads(nest, wanted, accelerator)
+    moved = dict(traffic.accesses(found, wanted, accelerator, bias))
+    moved |= _residual_accesses(wanted, accelerator, epilogue)
     occupied: dict[str, int] = {}
-    for (level, _), size in legality.occupancy(nest, contraction, accelerator).items():
+    for (level, _), size in legality.occupancy(nest, wanted, accelerator).items():
         occupied[level] = occupied.get(level, 0) + size
-    energy = contraction.macs * accelerator.array.mac_pj
-    for (level, _), access in moved.items():
-        place = accelerator.level(level)
-        energy += access.read_bytes * place.read_pj_per_byte
-        energy += access.written_bytes * place.write_pj_per_byte
-    steps = legality.steps(nest, contraction)
-    tiling = tiling_of(mapping, contraction, accelerator)
     dram = accelerator.levels[0].name
     total = sum(a.total_bytes for (level, _), a in moved.items() if level == dram)
-    busy = {"array": steps, "dram": math.ceil(total / accelerator.dma.bus_bytes)}
+    busy = {
+        "array": legality.steps(nest, wanted),
+        "dram": math.ceil(total / accelerator.dma.bus_bytes),
+    }
+    tiling = tiling_of(mapping, wanted, accelerator)
     if tiling is None:
         cycles = max(busy.values()) + accelerator.array.fill_cycles
     else:
-        cycles = tiled_cycles(tiling, contraction, accelerator, epilogue)
+        cycles = tiled_cycles(tiling, wanted, accelerator, epilogue)
+    residual = sum(epilogue.residual_bits) * _outputs(wanted) // 8
     return Cost(
         cycles=cycles,
-        energy_pj=energy,
-        macs=contraction.macs,
+        energy_pj=_energy_pj(moved, wanted, accelerator)
+        + fixed_energy_pj(wanted, accelerator, epilogue),
+        macs=wanted.macs,
         accesses=moved,
         crossings=found,
         occupancy_bytes=occupied,
         busy_cycles=busy,
-        compulsory_dram_bytes=contraction.compulsory_bytes,
+        compulsory_dram_bytes=wanted.compulsory_bytes + residual,
         dram=dram,
     )
+
+
+def _outputs(contraction: Contraction) -> int:
+    return contraction.by_role(Role.OUTPUT).elements(contraction.extents)
+
+
+def _residual_accesses(
+    contraction: Contraction, accelerator: Accelerator, epilogue: Epilogue
+) -> dict[tuple[str, str], Access]:
+    """Residuals come from DRAM, are written to the accumulator, and read with the first products.
+
+    Several addends (the bias among them) are each added to what is there.
+    """
+    if not epilogue.residual_bits:
+        return {}
+    level = level_of(accelerator, Role.OUTPUT)
+    outputs, count = _outputs(contraction), len(epilogue.residual_bits)
+    sums = count * outputs * level.partial_sum_bits // 8
+    return {
+        (accelerator.levels[0].name, "residual"): Access(
+            read_bytes=sum(epilogue.residual_bits) * outputs // 8, written_bytes=0
+        ),
+        (level.name, "residual"): Access(read_bytes=sums, written_bytes=sums),
+    }
+
+
+def _energy_pj(
+    moved: Dictionary[tuple[str, str], Access], contraction: Contraction, accelerator: Accelerator
+) -> float:
+    energy = contraction.macs * accelerator.array.mac_pj
+    for (name, _), access in moved.items():
+        level = accelerator.level(name)
+        energy += access.read_bytes * level.read_pj_per_byte
+        energy += access.written_bytes * level.write_pj_per_byte
+    return energy
+
+
+def fixed_energy_pj(
+    contraction: Contraction, accelerator: Accelerator, epilogue: Epilogue
+) -> float:
+    """Energy of the epilogue whatever the tiles are: the units, and the statistics' reads."""
+    unit, outputs = accelerator.vector_unit, _outputs(contraction)
+    if unit is None or not epilogue.kinds:
+        return 0.0
+    level = level_of(accelerator, Role.OUTPUT)
+    energy = sum(
+        unit_energy_pj(kind, epilogue.scaled, outputs, accelerator)
+        for kind in dict.fromkeys(epilogue.kinds)
+    )
+    if epilogue.command in ROW_KINDS:
+        passes = unit.passes[epilogue.command] - 1
+        energy += passes * outputs * level.partial_sum_bits // 8 * level.read_pj_per_byte
+    return energy
 
 
 def tiled_cycles(
@@ -130,7 +191,8 @@ def tiled_cycles(
     epilogue: Epilogue = NO_EPILOGUE,
 ) -> int:
     """Predicted cycles of a tiled schedule."""
-    from inferstack.mapping.steps import ORDER_DIMS, ORDERS, cycles_of
+    from inferstack.mapping.packed import ORDER_DIMS, ORDERS
+    from inferstack.mapping.steps import cycles_of
 
     q = problem(contraction, accelerator, epilogue, tiling.whole, tiling.refetched)
     p = machine(accelerator, epilogue)

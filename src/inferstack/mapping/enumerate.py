@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inferstack.core.compiled import compiled
-from inferstack.mapping import steps
+from inferstack.mapping import packed as at
+from inferstack.mapping.dma import up
 from inferstack.mapping.steps import cycles_of, least_cycles
 
 if TYPE_CHECKING:
@@ -15,44 +16,28 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-(_M, _N, _K, _BATCH, _WEIGHT_BATCH, _IN, _WEIGHT, _OUT, _SUM, _TRANSPOSED, _BIAS, _RESIDUALS) = (
-    range(12)
-)
-_RESIDUAL, _WHOLE, _TABLE, _INPUT_STAYS, _WEIGHT_STAYS, _INPUT_AGAIN, _WEIGHT_AGAIN = range(12, 19)
-(_BK, _BN, _PASS, _FILL, _BUS, _REQUEST, _FLIGHT, _READ, _WRITE, _LOADS, _STORES, _ROWS) = range(12)
-(_LANES, _PORT, _STATISTICS, _OVERHEAD, _LIMIT_IN, _LIMIT_WEIGHT, _LIMIT_OUT, _SHARED, _RESULT) = (
-    range(12, 21)
-)
-_ORDER_DIMS = steps.ORDER_DIMS
 CYCLES, ENERGY, EDP, DRAM = range(4)
-_CYCLES, _ENERGY, _EDP, _DRAM = CYCLES, ENERGY, EDP, DRAM
 
 EVALUATED, BOUNDED, DOMINATED, MISFITS = range(4)
-_EVALUATED, _BOUNDED, _DOMINATED, _MISFITS = EVALUATED, BOUNDED, DOMINATED, MISFITS
-
-
-@compiled
-def _up(dividend: int, divisor: int) -> int:
-    return -(-dividend // divisor)
 
 
 @compiled
 def _blocks(extent: int, step: int, block: int) -> int:
     """Blocks of a dimension, tile by tile."""
     full, rest = extent // step, extent % step
-    return full * _up(step, block) + _up(rest, block)
+    return full * up(step, block) + up(rest, block)
 
 
 @compiled
 def fits(tm: int, tn: int, tk: int, q: Array, p: Array) -> bool:
     """Whether a tile generation fits; edges are padded to whole blocks."""
-    k, n = _up(tk, p[_BK]) * p[_BK], _up(tn, p[_BN]) * p[_BN]
-    inputs, weights = _up(tm * k * q[_IN], 8), _up(k * n * q[_WEIGHT], 8)
-    if _up(tm * n * p[_RESULT], 8) > p[_LIMIT_OUT]:
+    k, n = up(tk, p[at.BK]) * p[at.BK], up(tn, p[at.BN]) * p[at.BN]
+    inputs, weights = up(tm * k * q[at.IN], 8), up(k * n * q[at.WEIGHT], 8)
+    if up(tm * n * p[at.RESULT], 8) > p[at.LIMIT_OUT]:
         return False
-    if p[_SHARED]:
-        return bool(inputs + weights <= p[_LIMIT_IN])
-    return bool(inputs <= p[_LIMIT_IN] and weights <= p[_LIMIT_WEIGHT])
+    if p[at.SHARED]:
+        return bool(inputs + weights <= p[at.LIMIT_IN])
+    return bool(inputs <= p[at.LIMIT_IN] and weights <= p[at.LIMIT_WEIGHT])
 
 
 @compiled
@@ -71,7 +56,7 @@ def _sweeps(operand: int, order: Array, trips: Array) -> int:
 @compiled
 def _array_weights(tn: int, tk: int, order: Array, trips: Array, q: Array, p: Array) -> int:
     """Weights that go into the array: each block once per tile of m, unless it still is there."""
-    n, k = q[_N], q[_K]
+    n, k = q[at.N], q[at.K]
     inside = _sweeps(1, order, trips) > 1
     total, blocks = 0, 0
     for last_n in range(2):
@@ -80,54 +65,54 @@ def _array_weights(tn: int, tk: int, order: Array, trips: Array, q: Array, p: Ar
         for last_k in range(2):
             count_k = 1 if last_k else trips[2] - 1
             size_k = k - (trips[2] - 1) * tk if last_k else tk
-            blocks = _up(size_n, p[_BN]) * _up(size_k, p[_BK])
+            blocks = up(size_n, p[at.BN]) * up(size_k, p[at.BK])
             again = trips[0] if inside or blocks > 1 else 1
             total += count_n * count_k * again * size_n * size_k
     single = trips[1] * trips[2] == 1 and blocks == 1
-    elements: int = total * (q[_WEIGHT_BATCH] if single else q[_BATCH])
+    elements: int = total * (q[at.WEIGHT_BATCH] if single else q[at.BATCH])
     return elements
 
 
 @compiled
 def moved_elements(tm: int, tn: int, tk: int, order: Array, q: Array, p: Array, out: Array) -> None:
     """Elements that cross: 0, 1: DRAM to input and weight; 2: output to DRAM; 3-5: at the array."""
-    trips = np.array([_up(q[_M], tm), _up(q[_N], tn), _up(q[_K], tk)])
-    a, b, c = q[_M] * q[_K], q[_K] * q[_N], q[_M] * q[_N]
-    if q[_INPUT_STAYS]:
-        out[0] = q[_BATCH] * a
+    trips = np.array([up(q[at.M], tm), up(q[at.N], tn), up(q[at.K], tk)])
+    a, b, c = q[at.M] * q[at.K], q[at.K] * q[at.N], q[at.M] * q[at.N]
+    if q[at.INPUT_STAYS]:
+        out[0] = q[at.BATCH] * a
     else:
-        out[0] = q[_BATCH] * a * (trips[1] if q[_INPUT_AGAIN] else _sweeps(0, order, trips))
-    if q[_WEIGHT_AGAIN]:
-        out[1] = q[_BATCH] * b * trips[0]
-    elif q[_WEIGHT_STAYS]:
-        out[1] = q[_WEIGHT_BATCH] * b
+        out[0] = q[at.BATCH] * a * (trips[1] if q[at.INPUT_AGAIN] else _sweeps(0, order, trips))
+    if q[at.WEIGHT_AGAIN]:
+        out[1] = q[at.BATCH] * b * trips[0]
+    elif q[at.WEIGHT_STAYS]:
+        out[1] = q[at.WEIGHT_BATCH] * b
     else:
         held = trips[1] * trips[2] == 1
-        out[1] = b * (q[_WEIGHT_BATCH] if held else q[_BATCH] * _sweeps(1, order, trips))
-    out[2] = q[_BATCH] * c * _sweeps(2, order, trips)
-    out[3] = q[_BATCH] * a * _blocks(q[_N], tn, p[_BN])
+        out[1] = b * (q[at.WEIGHT_BATCH] if held else q[at.BATCH] * _sweeps(1, order, trips))
+    out[2] = q[at.BATCH] * c * _sweeps(2, order, trips)
+    out[3] = q[at.BATCH] * a * _blocks(q[at.N], tn, p[at.BN])
     out[4] = _array_weights(tn, tk, order, trips, q, p)
-    out[5] = q[_BATCH] * c * _blocks(q[_K], tk, p[_BK])
+    out[5] = q[at.BATCH] * c * _blocks(q[at.K], tk, p[at.BK])
 
 
 @compiled
 def _dram_and_energy(tm: int, q: Array, p: Array, e: Array, moved: Array, cost: Array) -> None:
     """Fills cost[ENERGY] and cost[DRAM] from the moved elements."""
-    result = q[_BATCH] * q[_M] * q[_N]
-    addends = q[_RESIDUALS] + (1 if q[_BIAS] > 0 else 0)
+    result = q[at.BATCH] * q[at.M] * q[at.N]
+    addends = q[at.RESIDUALS] + (1 if q[at.BIAS] > 0 else 0)
     back = moved[2] - result
-    reads = moved[0] * q[_IN] + moved[1] * q[_WEIGHT] + back * q[_SUM]
-    reads += q[_BATCH] * _blocks(q[_M], tm, p[_ROWS]) * q[_N] * q[_BIAS]
-    reads += q[_RESIDUALS] * result * q[_RESIDUAL]
-    writes = back * q[_SUM] + result * q[_OUT]
+    reads = moved[0] * q[at.IN] + moved[1] * q[at.WEIGHT] + back * q[at.SUM]
+    reads += q[at.BATCH] * _blocks(q[at.M], tm, p[at.ROWS]) * q[at.N] * q[at.BIAS]
+    reads += result * q[at.RESIDUAL]
+    writes = back * q[at.SUM] + result * q[at.OUT]
     energy = (reads * e[0] + writes * e[1]) / 8.0
-    energy += (moved[3] * e[2] + moved[0] * e[3]) * q[_IN] / 8.0
-    energy += (moved[4] * e[4] + moved[1] * e[5]) * q[_WEIGHT] / 8.0
+    energy += (moved[3] * e[2] + moved[0] * e[3]) * q[at.IN] / 8.0
+    energy += (moved[4] * e[4] + moved[1] * e[5]) * q[at.WEIGHT] / 8.0
     summed = moved[5] - result + addends * result
-    energy += (summed + moved[2]) * e[6] * p[_RESULT] / 8.0
-    energy += (moved[5] + back + addends * result) * e[7] * p[_RESULT] / 8.0
-    cost[_ENERGY] = energy + q[_BATCH] * q[_M] * q[_N] * q[_K] * e[8]
-    cost[_DRAM] = (reads + writes) / 8.0
+    energy += (summed + moved[2]) * e[6] * p[at.RESULT] / 8.0
+    energy += (moved[5] + back + addends * result) * e[7] * p[at.RESULT] / 8.0
+    cost[ENERGY] = energy + q[at.BATCH] * q[at.M] * q[at.N] * q[at.K] * e[8] + e[9]
+    cost[DRAM] = (reads + writes) / 8.0
 
 
 @compiled
@@ -138,23 +123,23 @@ def cost_of(
     moved = np.empty(6, dtype=np.int64)
     moved_elements(tm, tn, tk, order, q, p, moved)
     _dram_and_energy(tm, q, p, e, moved, cost)
-    cost[_CYCLES] = np.ceil(cycles_of(tm, tn, tk, order, q, p))
-    cost[_EDP] = cost[_CYCLES] * cost[_ENERGY]
+    cost[CYCLES] = np.ceil(cycles_of(tm, tn, tk, order, q, p))
+    cost[EDP] = cost[CYCLES] * cost[ENERGY]
 
 
 @compiled
 def _canonical(order: int, trips: Array) -> bool:
     """Whether no earlier order walks the same tiles: loops of one trip may stand anywhere."""
     for earlier in range(order):
-        same, at = True, 0
+        same, place = True, 0
         for position in range(3):
-            dim = _ORDER_DIMS[order, position]
+            dim = at.ORDER_DIMS[order, position]
             if trips[dim] == 1:
                 continue
-            while trips[_ORDER_DIMS[earlier, at]] == 1:
-                at += 1
-            same = same and _ORDER_DIMS[earlier, at] == dim
-            at += 1
+            while trips[at.ORDER_DIMS[earlier, place]] == 1:
+                place += 1
+            same = same and at.ORDER_DIMS[earlier, place] == dim
+            place += 1
         if same:
             return False
     return True
@@ -169,6 +154,7 @@ def search(
     q: Array,
     p: Array,
     e: Array,
+    rest: Array,
     prune: bool,
     best: Array,
     counts: Array,
@@ -176,54 +162,52 @@ def search(
     """Fills best (tm, tn, tk, order) and counts; returns the least value, -1 if nothing fits.
 
     Ties go to fewer cycles, then to fewer bytes of DRAM, then to the first in the order of the
-    options. prune False evaluates whatever fits.
+    options. rest: cycles and energy that come on top of each. prune False evaluates whatever fits.
     """
     cost, moved = np.empty(4), np.empty(6, dtype=np.int64)
     trips = np.empty(3, dtype=np.int64)
     found = np.array([-1.0, -1.0, -1.0])
     for tm in options_m:
-        trips[0] = _up(q[_M], tm)
+        trips[0] = up(q[at.M], tm)
         for tn in options_n:
-            trips[1] = _up(q[_N], tn)
+            trips[1] = up(q[at.N], tn)
             for tk in options_k:
                 if not fits(tm, tn, tk, q, p):
-                    counts[_MISFITS] += 6
+                    counts[MISFITS] += 6
                     continue
-                trips[2] = _up(q[_K], tk)
+                trips[2] = up(q[at.K], tk)
                 least = least_cycles(tm, tn, tk, q, p)
                 for order in range(6):
                     if prune and not _canonical(order, trips):
-                        counts[_DOMINATED] += 1
+                        counts[DOMINATED] += 1
                         continue
-                    dims = _ORDER_DIMS[order]
+                    dims = at.ORDER_DIMS[order]
                     moved_elements(tm, tn, tk, dims, q, p, moved)
                     _dram_and_energy(tm, q, p, e, moved, cost)
                     if prune and found[0] >= 0:
                         # Every byte takes its share of the bus.
-                        bound = np.floor(max(least, cost[_DRAM] / p[_BUS]))
-                        if _value(objective, bound, cost) > found[0]:
-                            counts[_BOUNDED] += 1
+                        bound = np.floor(max(least, cost[DRAM] / p[at.BUS]))
+                        if _value(objective, bound, cost, rest) > found[0]:
+                            counts[BOUNDED] += 1
                             continue
-                    counts[_EVALUATED] += 1
+                    counts[EVALUATED] += 1
                     cycles = np.ceil(cycles_of(tm, tn, tk, dims, q, p))
-                    value = _value(objective, cycles, cost)
+                    value = _value(objective, cycles, cost, rest)
                     better = found[0] < 0 or value < found[0]
                     if value == found[0]:
-                        better = cycles < found[1] or (
-                            cycles == found[1] and cost[_DRAM] < found[2]
-                        )
+                        better = cycles < found[1] or (cycles == found[1] and cost[DRAM] < found[2])
                     if better:
-                        found[0], found[1], found[2] = value, cycles, cost[_DRAM]
+                        found[0], found[1], found[2] = value, cycles, cost[DRAM]
                         best[0], best[1], best[2], best[3] = tm, tn, tk, order
     return float(found[0])
 
 
 @compiled
-def _value(objective: int, cycles: float, cost: Array) -> float:
-    if objective == _CYCLES:
+def _value(objective: int, cycles: float, cost: Array, rest: Array) -> float:
+    if objective == CYCLES:
         return cycles
-    if objective == _ENERGY:
-        return float(cost[_ENERGY])
-    if objective == _EDP:
-        return float(cycles * cost[_ENERGY])
-    return float(cost[_DRAM])
+    if objective == ENERGY:
+        return float(cost[ENERGY])
+    if objective == EDP:
+        return float((cycles + rest[0]) * (cost[ENERGY] + rest[1]))
+    return float(cost[DRAM])

@@ -210,6 +210,21 @@ def misfit(nest: Nest, contraction: Contraction, accelerator: Accelerator) -> In
     return worst[1] if worst else None
 
 
+def need_whole_rows(mapping: Mapping, nest: Nest, contraction: Contraction, fused: str) -> None:
+    """Raises MappingError where the output tile that `fused` works on has no whole rows of n."""
+    places = nest.places[contraction.by_role(Role.OUTPUT).slot]
+    depth = places[-1].depth if places else len(nest.loops)
+    columns, whole = nest.largest_chunk(depth, contraction)["n"], contraction.extents["n"]
+    if columns < whole:
+        raise MappingError(
+            f"mapping of {mapping.operator}",
+            f"{fused} needs whole rows of the output in one tile",
+            got=f"{columns} columns",
+            need=whole,
+            hint="no loop over n outside the output's store; or leave it unfused",
+        )
+
+
 def steps(nest: Nest, contraction: Contraction) -> int:
     """How often the innermost node runs."""
     counts = dict.fromkeys(contraction.extents, 1)

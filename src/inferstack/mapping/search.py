@@ -9,11 +9,10 @@ from inferstack.core.errors import UnknownNameError
 from inferstack.core.infeasible import Infeasible
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.mapping.contraction import MATMUL_DIMS, Contraction
-from inferstack.mapping.cost import Cost, cost
+from inferstack.mapping.cost import Cost, cost, fixed_energy_pj
+from inferstack.mapping.epilogue import NO_EPILOGUE, Epilogue
 from inferstack.mapping.nest import Mapping
 from inferstack.mapping.tiled import (
-    NO_EPILOGUE,
-    Epilogue,
     Tiling,
     block,
     energies,
@@ -83,26 +82,30 @@ def search(
     objective: str = "latency",
     epilogue: Epilogue = NO_EPILOGUE,
     *,
+    rest: tuple[float, float] = (0.0, 0.0),
     prune: bool = True,
 ) -> Found | Infeasible:
-    """The best tiled schedule. prune False costs every mapping that fits (to check the search).
+    """The best tiled schedule, with `epilogue` fused to it.
+
+    rest: cycles and energy (pJ) that come on top, so that EDP is that of the whole. prune False
+    costs every mapping that fits (to check the search).
 
     Ties go to fewer cycles, fewer bytes of DRAM, then the smallest tile along m, n, k and the first
-    order of `steps.ORDERS`. Raises UnknownNameError for an objective that does not exist.
+    order of `packed.ORDERS`. Raises UnknownNameError for an objective that does not exist.
     """
     import numpy as np
 
     from inferstack.mapping import enumerate as kernel
-    from inferstack.mapping.steps import ORDERS
+    from inferstack.mapping.packed import ORDERS
 
     if objective not in OBJECTIVES:
         raise UnknownNameError("search", "objective", objective, OBJECTIVES)
     q, p = problem(contraction, accelerator, epilogue), machine(accelerator, epilogue)
     options = _options(contraction, accelerator, epilogue)
     best, counts = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64)
-    value = kernel.search(
-        *options, OBJECTIVES.index(objective), q, p, energies(accelerator), prune, best, counts
-    )
+    pj = energies(accelerator, fixed_energy_pj(contraction, accelerator, epilogue))
+    more, kind = np.array(rest, dtype=np.float64), OBJECTIVES.index(objective)
+    value = kernel.search(*options, kind, q, p, pj, more, prune, best, counts)
     if value < 0:
         return _infeasible(contraction, accelerator, options, epilogue)
     tm, tn, tk, order = best.tolist()

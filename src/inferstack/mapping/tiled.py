@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from inferstack.core.errors import MappingError
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.mapping.contraction import MATMUL_DIMS, Contraction
+from inferstack.mapping.epilogue import NO_EPILOGUE, ROW_KINDS, Epilogue
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 
 if TYPE_CHECKING:
@@ -41,26 +42,6 @@ class Tiling:
     order: str
     whole: tuple[str, ...] = ()
     refetched: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Epilogue:
-    """What the output of a contraction passes through before it leaves the accumulator.
-
-    names, kinds: of the fused operators, in order. output_bits: of what leaves. residual_bits: of
-    each tensor added on the way. whole_rows: whether n must be whole in the tile. table_bytes:
-    scales that the store queue reads.
-    """
-
-    names: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    output_bits: int | None = None
-    residual_bits: tuple[int, ...] = ()
-    whole_rows: bool = False
-    table_bytes: int = 0
-
-
-NO_EPILOGUE = Epilogue()
 
 
 def block(accelerator: Accelerator) -> dict[str, int]:
@@ -163,10 +144,10 @@ def problem(
     whole: tuple[str, ...] = (),
     refetched: tuple[str, ...] = (),
 ) -> Integers:
-    """`steps.PROBLEM` of a contraction and what is fused to it; whole, refetched as in `Tiling`."""
+    """`packed.PROBLEM` of a contraction and its epilogue; whole, refetched as in `Tiling`."""
     import numpy as np
 
-    from inferstack.mapping.steps import PROBLEM
+    from inferstack.mapping.packed import PROBLEM
 
     extents = contraction.extents
     a, b, out = (contraction.by_role(role) for role in Role)
@@ -187,9 +168,8 @@ def problem(
         "weight_transposed": int(contraction.weight_transposed),
         "bias_bits": contraction.bias_bits or 0,
         "residuals": len(epilogue.residual_bits),
-        "residual_bits": max(epilogue.residual_bits, default=0),
+        "residual_bits": sum(epilogue.residual_bits),
         "whole_rows": int(epilogue.whole_rows),
-        "store_table_bytes": epilogue.table_bytes,
         "input_stays": int(a.slot in whole),
         "weight_stays": int(b.slot in whole),
         "input_again": int(a.slot in refetched),
@@ -199,22 +179,21 @@ def problem(
 
 
 def machine(accelerator: Accelerator, epilogue: Epilogue = NO_EPILOGUE) -> Integers:
-    """`steps.MACHINE` of an accelerator with the units that the epilogue uses."""
+    """`packed.MACHINE` of an accelerator with the units that the epilogue uses."""
     import numpy as np
 
-    from inferstack.mapping.steps import MACHINE
+    from inferstack.mapping.packed import MACHINE
 
     array, dma, unit = accelerator.array, accelerator.dma, accelerator.vector_unit
     inputs, weights, results = (level_of(accelerator, role) for role in Role)
     port, statistics, overhead = 1, 0, 0
-    for kind in epilogue.kinds:
-        if unit is None or kind == "add":
-            continue
-        passes = unit.passes[kind]
-        if kind in ("softmax", "layernorm"):
-            statistics, overhead = passes - 1, unit.row_overhead_cycles[kind]
+    kind = epilogue.command
+    if kind is not None:
+        assert unit is not None, f"{accelerator.name} has no unit for {kind}"
+        if kind in ROW_KINDS:
+            statistics, overhead = unit.passes[kind] - 1, unit.row_overhead_cycles[kind]
         else:
-            port = passes + unit.row_overhead_cycles[kind]
+            port = unit.passes[kind] + unit.row_overhead_cycles[kind]
     values: dict[str, int] = {
         "block_k": array.rows,
         "block_n": array.columns,
@@ -245,10 +224,13 @@ def _limit(level: Level) -> int:
     return 2**62 if level.usable_bytes is None else level.usable_bytes
 
 
-def energies(accelerator: Accelerator) -> npt.NDArray[np.float64]:
-    """pJ per byte read and written of DRAM, input's, weight's, output's level; pJ per MAC."""
+def energies(accelerator: Accelerator, fixed_pj: float = 0.0) -> npt.NDArray[np.float64]:
+    """pJ per byte read and written of DRAM, input's, weight's, output's level; pJ per MAC.
+
+    fixed_pj: what comes on top whatever the tiles are.
+    """
     import numpy as np
 
     levels: list[Any] = [accelerator.levels[0], *(level_of(accelerator, role) for role in Role)]
     values = [v for level in levels for v in (level.read_pj_per_byte, level.write_pj_per_byte)]
-    return np.array([*values, accelerator.array.mac_pj], dtype=np.float64)
+    return np.array([*values, accelerator.array.mac_pj, fixed_pj], dtype=np.float64)
