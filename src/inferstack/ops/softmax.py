@@ -66,11 +66,15 @@ class SoftmaxRule(Rule):
             seen = seen & (inputs["mask"] != 0)[:, None, None, :]
         if attributes.get("causal", False):
             seen = seen & np.tri(tokens, context, context - tokens, dtype=np.bool_)
-        x = np.where(seen, x, np.finfo(x.dtype).min)
-        exponential = np.exp(x - x.max(axis=-1, keepdims=True)) * seen
-        total = exponential.sum(axis=-1, keepdims=True)
-        result: Array = np.zeros_like(exponential)
-        np.divide(exponential, total, out=result, where=total > 0)
+        result: Array = np.where(seen, x, np.finfo(x.dtype).min)
+        with np.errstate(over="ignore"):
+            result -= result.max(axis=-1, keepdims=True)
+        np.exp(result, out=result)
+        # A row without any attended position has exponentials of 1 until here.
+        result *= seen
+        total = result.sum(axis=-1, keepdims=True)
+        total[total == 0] = 1
+        result /= total
         return result
 
     def integer_reference(
