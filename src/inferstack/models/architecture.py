@@ -16,7 +16,7 @@ import inferstack.models
 from inferstack.core.errors import UnknownNameError
 from inferstack.core.plugins import discover
 from inferstack.ir.graph import Graph
-from inferstack.models.scenario import Scenario
+from inferstack.models.scenario import Phase, Scenario
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,6 +50,10 @@ class HuggingFaceForm(Protocol):
     def model_types(self) -> frozenset[str]:
         """The values of `model_type` in config.json that this reads."""
 
+    @property
+    def reads_weights(self) -> bool:
+        """Whether `load_checkpoint` can read such a model; else only its config is read."""
+
     def read_config(self, where: str, content: Mapping[str, object]) -> Any:
         """The architecture's config of config.json's content. Raises CheckpointError."""
 
@@ -63,6 +67,14 @@ class Architecture(Protocol):
     @property
     def presets(self) -> Mapping[str, Any]:
         """Configurations by the name under which people know the model."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that it can do, the usual one first."""
+
+    @property
+    def sees_tokens(self) -> bool:
+        """Whether its input is a sequence of tokens. Else it is an image, and `new_tokens` 1."""
 
     @property
     def hugging_face(self) -> HuggingFaceForm | None:

@@ -16,18 +16,12 @@ from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, TensorRole
 from inferstack.models.architecture import StoredWeight, WeightSource
+from inferstack.models.blocks import EMBEDDING, FEED_FORWARD, OTHER, PROJECTION, BlockBuilder
 from inferstack.models.config_file import ConfigFile
 from inferstack.models.scenario import Phase, Scenario
-from inferstack.ops.builder import GraphBuilder
 
 if TYPE_CHECKING:
     from inferstack.models.architecture import HuggingFaceForm
-
-PROJECTION = "attention projection"
-ATTENTION = "attention"
-FEED_FORWARD = "feed-forward"
-OTHER = "other"
-EMBEDDING = "embedding"
 
 NO_PADDING_RULE = -1
 """`padding_id` of a model whose positions are 0 .. tokens - 1."""
@@ -116,6 +110,7 @@ class BertHuggingFace:
 
     prefixes = ("", "bert.", "roberta.")
     model_types = frozenset({"bert", "roberta"})
+    reads_weights = True
 
     def read_config(self, where: str, content: Mapping[str, object]) -> BertConfig:
         """Reads what the graph depends on; refuses what it would have to ignore."""
@@ -176,6 +171,8 @@ class BertArchitecture:
     """See the module."""
 
     presets: Mapping[str, BertConfig] = PRESETS
+    phases: tuple[Phase, ...] = (Phase.ENCODE,)
+    sees_tokens = True
     hugging_face: HuggingFaceForm | None = BertHuggingFace()
 
     def build(
@@ -207,21 +204,21 @@ class BertArchitecture:
         encoder = _Encoder(name, config, scenario, weights)
         x = encoder.embeddings()
         if not unrolled:
-            return encoder.builder.build((encoder.layer("layer0", x, repeats=config.layers),))
+            encoder.repeats = config.layers
+            return encoder.builder.build((encoder.layer("layer0", x),))
         for index in range(config.layers):
             x = encoder.layer(f"layer{index}", x)
         return encoder.builder.build((x,))
 
 
-class _Encoder:
-    """Adds one block after the other to a builder."""
+class _Encoder(BlockBuilder):
+    """The blocks of an encoder."""
 
     def __init__(
         self, name: str, config: BertConfig, scenario: Scenario, weights: WeightSource
     ) -> None:
-        self.builder = GraphBuilder(name)
+        super().__init__(name, weights)
         self.config = config
-        self.weights = weights
         # A longer table only ever stands for an absent one: see `beyond_positions`.
         self.positions = max(config.positions, scenario.new_tokens + config.padding_id + 1)
         kinds = ("token_type_ids",) if config.has_type_input else ()
@@ -229,34 +226,13 @@ class _Encoder:
             shape = (scenario.batch, scenario.new_tokens)
             self.builder.tensor(slot, shape, DType.INT64, TensorRole.INPUT)
 
-    def weight(self, name: str, *shape: int) -> str:
-        """Declare a weight."""
-        data = self.weights(name, shape)
-        return self.builder.tensor(name, shape, DType.FLOAT32, TensorRole.WEIGHT, data)
-
-    def dense(self, name: str, x: str, rows: int, columns: int, part: str, repeats: int = 1) -> str:
-        """x W + b with W (rows, columns)."""
-        inputs = {
-            "a": x,
-            "b": self.weight(f"{name}.weight", rows, columns),
-            "bias": self.weight(f"{name}.bias", columns),
-        }
-        return self.builder.add("matmul", name, inputs, part=part, repeats=repeats)
-
-    def norm(self, name: str, x: str, part: str = OTHER, repeats: int = 1) -> str:
-        """LayerNorm."""
-        hidden = self.config.hidden
-        inputs = {
-            "x": x,
-            "gamma": self.weight(f"{name}.gamma", hidden),
-            "beta": self.weight(f"{name}.beta", hidden),
-        }
-        attributes = {"epsilon": self.config.epsilon}
-        return self.builder.add("layernorm", name, inputs, attributes, part=part, repeats=repeats)
+    def norm(self, name: str, x: str, part: str = OTHER) -> str:
+        """LayerNorm of the hidden size."""
+        return self.layernorm(name, x, self.config.hidden, self.config.epsilon, part)
 
     def embeddings(self) -> str:
         """Words, types and positions, summed in the order of the weights' own code, normalised."""
-        config, add = self.config, self.builder.add
+        config, add = self.config, self.add
         table = self.weight("embedding.word", config.vocabulary, config.hidden)
         x = add("embedding", "embedding.words", {"table": table, "ids": "ids"}, part=EMBEDDING)
         if config.has_type_input:
@@ -285,61 +261,30 @@ class _Encoder:
             data = data + types[0]
         return self.builder.tensor(name, shape, DType.FLOAT32, TensorRole.WEIGHT, data)
 
-    def layer(self, name: str, x: str, repeats: int = 1) -> str:
+    def layer(self, name: str, x: str) -> str:
         """Attention and feed-forward, each with its residual and norm behind it."""
-        config, add = self.config, self.builder.add
-        attended = self.attention(name, x, repeats)
-        total = add(
-            "add", f"{name}.attention_add", {"a": attended, "b": x}, part=OTHER, repeats=repeats
-        )
-        x = self.norm(f"{name}.attention_norm", total, repeats=repeats)
+        config = self.config
+        attended = self.attention(name, x)
+        total = self.add("add", f"{name}.attention_add", {"a": attended, "b": x})
+        x = self.norm(f"{name}.attention_norm", total)
         hidden, inner = config.hidden, config.feed_forward
-        wide = self.dense(f"{name}.intermediate", x, hidden, inner, FEED_FORWARD, repeats)
-        active = add(
-            "gelu",
-            f"{name}.gelu",
-            {"x": wide},
-            {"approximate": config.approximate},
-            part=OTHER,
-            repeats=repeats,
-        )
-        narrow = self.dense(f"{name}.ffn_output", active, inner, hidden, FEED_FORWARD, repeats)
-        total = add("add", f"{name}.ffn_add", {"a": narrow, "b": x}, part=OTHER, repeats=repeats)
-        return self.norm(f"{name}.ffn_norm", total, repeats=repeats)
+        wide = self.dense(f"{name}.intermediate", x, hidden, inner, FEED_FORWARD)
+        attributes = {"approximate": config.approximate}
+        active = self.add("gelu", f"{name}.gelu", {"x": wide}, attributes)
+        narrow = self.dense(f"{name}.ffn_output", active, inner, hidden, FEED_FORWARD)
+        total = self.add("add", f"{name}.ffn_add", {"a": narrow, "b": x})
+        return self.norm(f"{name}.ffn_norm", total)
 
-    def attention(self, name: str, x: str, repeats: int) -> str:
+    def attention(self, name: str, x: str) -> str:
         """Self-attention of all heads and its output projection."""
-        config, add = self.config, self.builder.add
-        hidden, heads = config.hidden, {"heads": config.heads, "kv_heads": config.heads}
+        hidden, heads = self.config.hidden, self.config.heads
         query, key, value = (
-            self.dense(f"{name}.{part}", x, hidden, hidden, PROJECTION, repeats)
-            for part in ("query", "key", "value")
+            self.dense(f"{name}.{slot}", x, hidden, hidden, PROJECTION)
+            for slot in ("query", "key", "value")
         )
-        scores = add(
-            "attention_scores",
-            f"{name}.scores",
-            {"query": query, "key": key},
-            {**heads, "scale": (hidden // config.heads) ** -0.5},
-            part=ATTENTION,
-            repeats=repeats,
-        )
-        probabilities = add(
-            "softmax",
-            f"{name}.softmax",
-            {"x": scores, "mask": "mask"},
-            {"causal": False},
-            part=OTHER,
-            repeats=repeats,
-        )
-        context = add(
-            "attention_context",
-            f"{name}.context",
-            {"probabilities": probabilities, "value": value},
-            heads,
-            part=ATTENTION,
-            repeats=repeats,
-        )
-        return self.dense(f"{name}.output", context, hidden, hidden, PROJECTION, repeats)
+        width = hidden // heads
+        context = self.attend(name, (query, key, value), (heads, heads), width, mask="mask")
+        return self.dense(f"{name}.output", context, hidden, hidden, PROJECTION)
 
 
 ARCHITECTURE = BertArchitecture()
