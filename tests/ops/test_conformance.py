@@ -169,13 +169,21 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(2, 5, 4), "mask": MASK}, "x mask"),
         example({"x": real(2, 5, 4), "mask": MASK}, "x mask", normalize=True),
     ],
+    "multiply": [example({"a": real(2, 3, 4), "b": real(2, 3, 4, seed=1)}, "a b")],
     "position_embedding": [
+        example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids", first=4),
         example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids"),
         example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids", padding_id=1),
         example({"table": int8(9, 4), "ids": ids(2, 5, below=9)}, "ids"),
     ],
     "quantize": [example({"x": real(2, 3, 4)}, "x", scale=0.02)],
     "relu": [example({"x": real(2, 3, 4)}, "x")],
+    "rmsnorm": [example({"x": real(2, 3, 8), "gamma": real(8)}, "x", epsilon=1e-5)],
+    "rotary": [
+        example({"x": real(2, 3, 12)}, "x", heads=2, theta=10000.0),
+        example({"x": real(2, 1, 8)}, "x", heads=1, theta=500000.0, first=7),
+    ],
+    "silu": [example({"x": real(2, 3, 4)}, "x")],
     "softmax": [
         example({"x": real(2, 4, 3, 5), "mask": MASK}, "x mask"),
         example({"x": real(2, 4, 3, 5)}, "x", causal=True),

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+FED = (TensorRole.INPUT, TensorRole.CACHE)
+"""Roles of the tensors that come from outside at each pass."""
+
 
 class GraphBuilder:
     """Collects tensors and operators; `build` verifies and freezes them."""
@@ -88,7 +91,7 @@ class GraphBuilder:
             name=self.name,
             tensors=dict(self.tensors),
             operators=tuple(self.operators),
-            inputs=tuple(name for name, t in self.tensors.items() if t.role is TensorRole.INPUT),
+            inputs=tuple(name for name, t in self.tensors.items() if t.role in FED),
             outputs=outputs,
             repeats=dict(self.repeats),
         )

@@ -1,7 +1,8 @@
 """Rows of a position table: table (positions, d), ids (batch, tokens) -> (batch, tokens, d).
 
-padding_id -1: positions are 0 .. tokens-1. padding_id >= 0: RoBERTa's rule, padding stays at
-padding_id and the others count up from padding_id + 1.
+padding_id -1: positions are first .. first + tokens - 1 (first is 0 by default; it is the length of
+the cache in decoding). padding_id >= 0: RoBERTa's rule, padding stays at padding_id and the others
+count up from padding_id + 1.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ class PositionEmbeddingRule(Rule):
     ) -> tuple[tuple[int, ...], DType]:
         """Shape and type of the result."""
         table, ids = inputs["table"], inputs["ids"]
-        padding = int(attributes.get("padding_id", -1))
+        start = _start(attributes)
         self.need(len(table.shape) == 2, table.name, table.shape, "a table of shape (positions, d)")
         self.need(
-            ids.shape[1] + padding + 1 <= table.shape[0],
+            ids.shape[1] + start <= table.shape[0],
             table.name,
             ids.shape[1],
-            f"at most {table.shape[0] - padding - 1} tokens, what the position table holds",
+            f"at most {table.shape[0] - start} tokens, what the position table holds",
         )
         return (*ids.shape, table.shape[1]), table.dtype
 
@@ -46,8 +47,8 @@ class PositionEmbeddingRule(Rule):
         self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
     ) -> IterationSpace:
         """One point per element of the result; rows as without padding in the sentences."""
-        ids, padding = inputs["ids"], int(attributes.get("padding_id", -1))
-        rows = Affine((("d1", 1),), offset=padding + 1)
+        ids = inputs["ids"]
+        rows = Affine((("d1", 1),), offset=_start(attributes))
         table = Access(slot="table", indices=(rows, Affine((("d2", 1),))))
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
         return IterationSpace(
@@ -61,7 +62,7 @@ class PositionEmbeddingRule(Rule):
 
         ids, padding = inputs["ids"], int(attributes.get("padding_id", -1))
         if padding < 0:
-            positions = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
+            positions = np.broadcast_to(np.arange(ids.shape[1]) + _start(attributes), ids.shape)
         else:
             real = (ids != padding).astype(np.int64)
             positions = np.cumsum(real, axis=1) * real + padding
@@ -72,6 +73,12 @@ class PositionEmbeddingRule(Rule):
     ) -> Array:
         """The same gather."""
         return self.reference(inputs, attributes)
+
+
+def _start(attributes: Mapping[str, Any]) -> int:
+    """The position of the first token."""
+    padding = int(attributes.get("padding_id", -1))
+    return padding + 1 if padding >= 0 else int(attributes.get("first", 0))
 
 
 RULE = PositionEmbeddingRule()

@@ -1,0 +1,53 @@
+"""a * b, element by element and of one shape; no integer form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import Tensor, Work
+from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+class MultiplyRule(Rule):
+    """See the module."""
+
+    kind: ClassVar[str] = "multiply"
+    work: ClassVar[Work] = Work.ACTIVATION
+    required: ClassVar[tuple[str, ...]] = ("a", "b")
+    optional: ClassVar[tuple[str, ...]] = ()
+
+    def infer(
+        self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], DType]:
+        """Shape and type of the result."""
+        a, b = inputs["a"], inputs["b"]
+        self.need(not a.dtype.is_integer, a.name, a.dtype.value, "floating point")
+        self.need((a.shape, a.dtype) == (b.shape, b.dtype), a.name, b.shape, a.shape)
+        return a.shape, a.dtype
+
+    def space(
+        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
+    ) -> IterationSpace:
+        """One product per element."""
+        names = tuple(f"d{axis}" for axis in range(len(output.shape)))
+        accesses = [simple(slot, *names) for slot in self.required]
+        return IterationSpace(
+            dims=tuple(zip(names, output.shape, strict=True)),
+            accesses=(*accesses, simple(OUTPUT, *names)),
+            flops_per_point=1,
+        )
+
+    def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
+        """In floating point."""
+        product: Array = inputs["a"] * inputs["b"]
+        return product
+
+
+RULE = MultiplyRule()

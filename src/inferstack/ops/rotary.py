@@ -1,0 +1,79 @@
+"""Rotary position embedding of x (batch, tokens, heads * width): pairs turned by their position.
+
+In each head, element p and element p + width/2 turn together by position * theta^(-2p/width).
+Attributes heads, theta, first (the position of the first token, 0 by default). No integer form.
+Source: Su et al. 2021, arXiv:2104.09864, equation 34, with the pairing of Llama's weights in
+transformers: halves instead of neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import Tensor, Work
+from inferstack.ops.rule import OUTPUT, Access, Affine, IterationSpace, Rule
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+class RotaryRule(Rule):
+    """See the module."""
+
+    kind: ClassVar[str] = "rotary"
+    work: ClassVar[Work] = Work.OTHER
+    required: ClassVar[tuple[str, ...]] = ("x",)
+    optional: ClassVar[tuple[str, ...]] = ()
+
+    def infer(
+        self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], DType]:
+        """Shape and type of the result."""
+        x, heads = inputs["x"], int(attributes["heads"])
+        self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
+        sound = len(x.shape) == 3 and x.shape[2] % (2 * heads) == 0
+        self.need(sound, x.name, x.shape, f"(batch, tokens, d), {heads} heads of an even width")
+        return x.shape, x.dtype
+
+    def space(
+        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
+    ) -> IterationSpace:
+        """One point per element: two products and a sum with its partner.
+
+        Angles, sines and cosines are the same for all heads and layers, and are not counted.
+        """
+        batch, tokens, width = output.shape
+        heads = int(attributes["heads"])
+        each = width // heads
+        column = Affine((("head", each), ("half", each // 2), ("pair", 1)))
+        indices = (Affine((("batch", 1),)), Affine((("m", 1),)), column)
+        extents = (batch, tokens, heads, 2, each // 2)
+        return IterationSpace(
+            dims=tuple(zip(("batch", "m", "head", "half", "pair"), extents, strict=True)),
+            accesses=tuple(Access(slot=slot, indices=indices) for slot in ("x", OUTPUT)),
+            flops_per_point=3,
+        )
+
+    def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
+        """In floating point."""
+        import numpy as np
+
+        x, heads = inputs["x"], int(attributes["heads"])
+        batch, tokens, width = x.shape
+        half = width // heads // 2
+        steps = np.arange(half, dtype=np.float64) / half
+        positions = np.arange(tokens, dtype=np.float64) + int(attributes.get("first", 0))
+        angles = positions[:, None] * float(attributes["theta"]) ** -steps
+        cosine, sine = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
+        halves = x.reshape(batch, tokens, heads, 2, half)
+        low, high = halves[:, :, :, 0], halves[:, :, :, 1]
+        cosine, sine = cosine[:, None, :], sine[:, None, :]
+        turned = np.stack([low * cosine - high * sine, high * cosine + low * sine], axis=3)
+        return turned.reshape(batch, tokens, width)
+
+
+RULE = RotaryRule()
