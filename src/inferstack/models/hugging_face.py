@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferstack.core.errors import CheckpointError
+from inferstack.core.errors import CheckpointError, UnknownNameError
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import (
     Architecture,
@@ -18,7 +18,7 @@ from inferstack.models.architecture import (
     StoredWeight,
     architectures,
 )
-from inferstack.models.config_file import ConfigFile, folder_file, read_object
+from inferstack.models.config_file import ConfigFile, folder_file, printable, read_object
 from inferstack.models.pooling import Pooling, read_pooling, with_pooling
 from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
 from inferstack.models.scenario import Scenario
@@ -60,6 +60,14 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     content = _config_content(folder)
     where = str(folder / CONFIG)
     architecture, form = _architecture_of(where, content)
+    if not form.reads_weights:
+        raise CheckpointError(
+            where,
+            "the weights of this model_type are not read yet",
+            got=repr(content["model_type"])[:60],
+            need="an encoder",
+            hint=f"`inferstack analyze {folder}` needs config.json alone",
+        )
     config = form.read_config(where, content)
     scenario = Scenario.encode(seq_len, batch=batch)
     name = folder.resolve().name
@@ -71,7 +79,7 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
         folder,
         encoder.inputs,
         tokens=seq_len,
-        vocabulary=config.vocabulary,
+        rows=_table_rows(encoder),
         padding_id=_padding_id(where, content, config.vocabulary),
     )
     layers = tuple(f"layer{index}.ffn_norm" for index in range(config.layers))
@@ -85,9 +93,25 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     )
 
 
+def read_architecture(folder: Path) -> tuple[Architecture, Any]:
+    """The architecture and the configuration that config.json describes; weights are not needed.
+
+    Raises CheckpointError.
+    """
+    content = _config_content(folder)
+    where = str(folder / CONFIG)
+    architecture, form = _architecture_of(where, content)
+    return architecture, form.read_config(where, content)
+
+
 def _config_content(folder: Path) -> dict[str, object]:
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
+    try:
+        what = (
+            None if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
+        )
+    except OSError as failure:
+        raise CheckpointError(str(folder), "cannot be read", got=failure.strerror) from None
+    if what is not None:
         raise CheckpointError(
             str(folder),
             what,
@@ -113,19 +137,24 @@ def _architecture_of(
         if model_type in form.model_types:
             return architecture, form
         known |= form.model_types
-    raise CheckpointError(
-        where,
-        "model_type is not supported",
-        got=repr(model_type)[:60],
-        need=f"one of {', '.join(sorted(known))}",
-    )
+    raise UnknownNameError(where, "model_type", printable(model_type), known)
+
+
+def _table_rows(graph: Graph) -> dict[str, int]:
+    """By graph input: the rows of the table that it picks from."""
+    return {
+        operator.inputs["ids"]: graph.tensors[operator.inputs["table"]].shape[0]
+        for operator in graph.operators
+        if operator.kind == "embedding"
+    }
 
 
 def _padding_id(where: str, content: dict[str, object], vocabulary: int) -> int:
     """The id that fills short sentences; BERT's default of 0 where config.json has none."""
-    if content.get("pad_token_id") is None:
+    file = ConfigFile(where, content)
+    if file.optional("pad_token_id", None) is None:
         return 0
-    return ConfigFile(where, content).whole("pad_token_id", vocabulary - 1, least=0)
+    return file.whole("pad_token_id", vocabulary - 1, least=0)
 
 
 def _weights_path(folder: Path) -> Path:
