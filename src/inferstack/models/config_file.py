@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
 from inferstack.core.errors import CheckpointError
 
 LARGEST_JSON_BYTES = 2**20
+LONGEST_SHOWN = 60
+"""Characters of a value out of a file that a message repeats."""
+ALMOST = 0.9
+"""difflib's likeness from which a key that is there passes for one that is missing."""
 
 
 class _DuplicateKeyError(Exception):
@@ -35,7 +39,7 @@ def parse_json(where: str, raw: bytes) -> object:
     except _DuplicateKeyError as failure:
         raise CheckpointError(
             where,
-            f"names the key {failure.args[0]!r} twice",
+            f"names the key {printable(failure.args[0])!r} twice",
             hint="keep one of the two; the other would be ignored",
         ) from None
     except json.JSONDecodeError as failure:
@@ -53,11 +57,15 @@ def folder_file(folder: Path, name: str) -> Path | None:
     Hugging Face's cache may link to the blobs of its own model.
     """
     path = folder / name
-    if not path.exists():
-        if path.is_symlink():
-            raise CheckpointError(str(path), "is a link to nothing")
-        return None
-    real, home = path.resolve(), folder.resolve()
+    try:
+        if not path.exists():
+            if path.is_symlink():
+                raise CheckpointError(str(path), "is a link to nothing")
+            return None
+        real, home = path.resolve(), folder.resolve()
+        regular = real.is_file()
+    except OSError as failure:
+        raise CheckpointError(str(path), "cannot be read", got=failure.strerror) from None
     homes = [home, home.parents[1] / "blobs"] if home.parent.name == "snapshots" else [home]
     if not any(real.is_relative_to(place) for place in homes):
         raise CheckpointError(
@@ -66,7 +74,7 @@ def folder_file(folder: Path, name: str) -> Path | None:
             got=str(real),
             hint="put the file itself into the folder",
         )
-    if not real.is_file():
+    if not regular:
         raise CheckpointError(str(path), "is not a file")
     return path
 
@@ -82,18 +90,15 @@ def read_object(folder: Path, name: str) -> dict[str, object] | None:
 def read_json(folder: Path, name: str) -> object:
     """The JSON value in the file `name` of the folder; None without the file."""
     path = folder_file(folder, name)
-    if path is None:
-        return None
-    size = path.stat().st_size
-    if size > LARGEST_JSON_BYTES:
-        need = f"at most {LARGEST_JSON_BYTES:,}"
-        raise CheckpointError(str(path), "is too large", got=f"{size:,} bytes", need=need)
-    return parse_json(str(path), read_bytes(path))
+    return None if path is None else parse_json(str(path), read_bytes(path, LARGEST_JSON_BYTES))
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes. Raises CheckpointError where it cannot be read."""
+def read_bytes(path: Path, most: int) -> bytes:
+    """The file's bytes. Raises CheckpointError where it cannot be read or has more than `most`."""
     try:
+        if (size := path.stat().st_size) > most:
+            need = f"at most {most:,}"
+            raise CheckpointError(str(path), "is too large", got=f"{size:,} bytes", need=need)
         return path.read_bytes()
     except OSError as failure:
         raise CheckpointError(str(path), "cannot be read", got=failure.strerror) from None
@@ -112,12 +117,30 @@ class ConfigFile:
     def value(self, key: str) -> object:
         """The value of a key that must be there."""
         if key not in self.content:
+            near = self._misspelt(key, 0.8)
             raise CheckpointError(
                 self.where,
                 f"lacks the key {key!r}",
-                hint="take the config.json that belongs to the weights",
+                hint=f"is {printable(near)!r} a misspelling of it?"
+                if near
+                else "take the config.json that belongs to the weights",
             )
         return self.content[key]
+
+    def _misspelt(self, key: str, likeness: float) -> str | None:
+        """The key that is there and most like `key`, which is not."""
+        return next(iter(difflib.get_close_matches(key, self.content, 1, likeness)), None)
+
+    def optional(self, key: str, absent: object) -> object:
+        """The value of a key, or `absent`; a key that is almost this one is a mistake."""
+        if key not in self.content and (near := self._misspelt(key, ALMOST)):
+            raise CheckpointError(
+                self.where,
+                f"has the unknown key {printable(near)!r}",
+                need=f"{key!r}, or neither",
+                hint="a misspelt key would be ignored",
+            )
+        return self.content.get(key, absent)
 
     def text(self, key: str) -> str:
         """Text."""
@@ -137,7 +160,8 @@ class ConfigFile:
         """A number in [least, most]."""
         value, need = self.value(key), f"a number from {least:g} to {most:g}"
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-        if number is None or not math.isfinite(number) or not least <= number <= most:
+        # A comparison with NaN is false; no conversion before it, which a huge integer would break.
+        if number is None or not least <= number <= most:
             raise CheckpointError(self.where, f"{key} makes no sense", got=_shown(value), need=need)
         return float(number)
 
@@ -153,7 +177,7 @@ class ConfigFile:
 
     def only(self, key: str, expected: str | bool) -> None:
         """A key that may be absent, and else must have the value that we implement."""
-        value = self.content.get(key, expected)
+        value = self.optional(key, expected)
         if value is not None and (value != expected or type(value) is not type(expected)):
             raise CheckpointError(
                 self.where, f"{key} is not supported", got=_shown(value), need=_shown(expected)
@@ -170,7 +194,13 @@ class ConfigFile:
             )
 
 
+def printable(text: str) -> str:
+    """Text out of a file, fit for a message: shortened, and nothing that steers a terminal."""
+    short = text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    return short if short.isprintable() else ascii(short)[1:-1]
+
+
 def _shown(value: object) -> str:
     """A value as JSON, shortened."""
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferstack.core.errors import DataError
+from inferstack.models.config_file import printable
 
 LARGEST_FILE_BYTES = 2**30
 SHORTEST_ROW = 3
@@ -33,23 +34,36 @@ def read_sentences(path: Path) -> tuple[str, ...]:
 def read_pairs(path: Path) -> Pairs:
     """Rows of first sentence, second sentence and score, separated by tabs.
 
-    The first row may be a header; one that names sentence1, sentence2 and score picks these
-    columns, and the others are ignored. Raises DataError naming the row, counted from 1.
+    A header, a first row that has `score` for a column, is optional; one that also names sentence1
+    and sentence2 picks these columns, and the others are ignored. Raises DataError naming the row,
+    counted from 1.
     """
-    rows = [(n, line.split("\t")) for n, line in enumerate(_lines(path), 1) if line.strip()]
-    columns = (0, 1, 2)
-    if rows and set(NAMED_COLUMNS) <= set(rows[0][1]):
-        header = rows.pop(0)[1]
-        columns = (header.index("sentence1"), header.index("sentence2"), header.index("score"))
-    elif rows and len(rows[0][1]) == SHORTEST_ROW and _score(rows[0][1][2]) is None:
+    rows = [(n, line.split("\t")) for n, line in enumerate(_lines(path), 1) if line.strip(" ")]
+    columns, exact = (0, 1, 2), True
+    if rows and "score" in (header := [cell.strip().lower() for cell in rows[0][1]]):
         rows.pop(0)
+        columns, exact = _columns(f"{path}, header", header)
     if not rows:
         raise DataError(str(path), "has no sentence pairs", need="sentence, sentence, score a row")
     width = max(columns) + 1
-    exact = columns == (0, 1, 2)
     pairs = [_pair(f"{path}, row {number}", row, columns, width, exact) for number, row in rows]
     first, second, scores = zip(*pairs, strict=True)
     return Pairs(first=first, second=second, scores=scores)
+
+
+def _columns(where: str, header: list[str]) -> tuple[tuple[int, int, int], bool]:
+    """Where the header puts the sentences and the score, and whether nothing else may follow."""
+    counts = [header.count(name) for name in NAMED_COLUMNS]
+    if counts == [1, 1, 1]:
+        return (header.index("sentence1"), header.index("sentence2"), header.index("score")), False
+    if len(header) == SHORTEST_ROW and header[:2].count("score") == 0:
+        return (0, 1, 2), True
+    raise DataError(
+        where,
+        "does not say which columns hold the sentences",
+        got=", ".join(map(printable, header[:9])),
+        need="sentence1, sentence2 and score once each",
+    )
 
 
 def _pair(
@@ -71,7 +85,7 @@ def _pair(
         raise DataError(where, "has an empty sentence")
     score = _score(text)
     if score is None:
-        raise DataError(where, "the score is no number", got=repr(text)[:60])
+        raise DataError(where, "the score is no number", got=ascii(text)[:60], need="such as 3.5")
     return first, second, score
 
 
@@ -86,23 +100,27 @@ def _score(text: str) -> float | None:
 
 def _lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text file, without their ends."""
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise DataError(str(path), what, need="a text file in UTF-8")
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE_BYTES:
+        if not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            raise DataError(str(path), what, need="a text file in UTF-8")
+        if (size := path.stat().st_size) > LARGEST_FILE_BYTES:
             need = f"at most {LARGEST_FILE_BYTES:,}"
             raise DataError(str(path), "is too large", got=f"{size:,} bytes", need=need)
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as failure:
-        line = path.read_bytes()[: failure.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line}",
-            f"is not UTF-8 (byte {failure.start})",
-            hint="save the file with the encoding UTF-8",
-        ) from None
+        raw = path.read_bytes()
     except OSError as failure:
         raise DataError(str(path), "cannot be read", got=failure.strerror) from None
+    try:
+        text = raw.decode("utf-8-sig")
+        wrong = text.find("\0")
+        position = len(text[:wrong].encode()) if wrong >= 0 else None
+    except UnicodeDecodeError as failure:
+        position = failure.start
+    if position is not None:
+        raise DataError(
+            f"{path}, line {raw.count(bytes([10]), 0, position) + 1}",
+            f"is not UTF-8 (byte {position})",
+            hint="save the file with the encoding UTF-8",
+        )
     # Not splitlines: it also splits at characters that stand inside sentences, such as U+2028.
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from inferstack.core.errors import CheckpointError
 from inferstack.ir.graph import Graph, Operator, Tensor
-from inferstack.models.config_file import ConfigFile, read_json, read_object
+from inferstack.models.config_file import ConfigFile, printable, read_json, read_object
 from inferstack.ops.verify import verify
 
 MODULES = "modules.json"
@@ -45,7 +45,7 @@ def read_pooling(folder: Path, hidden: int) -> Pooling:
         raise CheckpointError(
             where,
             "these modules are not supported",
-            got=", ".join(kinds)[:120],
+            got=", ".join(map(printable, kinds[:6])),
             need="Transformer, Pooling, optionally Normalize",
         )
     return Pooling(normalize=kinds[-1] == "Normalize")
@@ -54,7 +54,11 @@ def read_pooling(folder: Path, hidden: int) -> Pooling:
 def _check_pooling(folder: Path, where: str, path: str, hidden: int) -> None:
     """The pooling's own config.json must ask for the mean of the hidden states."""
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise CheckpointError(where, "a module's path leads out of the model folder", got=path)
+        raise CheckpointError(
+            where, "a module's path leads out of the model folder", got=printable(path)
+        )
+    if not path.isprintable():
+        raise CheckpointError(where, "a module's path is no file name", got=printable(path))
     name = str(PurePosixPath(path) / "config.json")
     content = read_object(folder, name)
     if content is None:
@@ -64,7 +68,7 @@ def _check_pooling(folder: Path, where: str, path: str, hidden: int) -> None:
         raise CheckpointError(
             str(folder / name),
             "this pooling is not supported",
-            got=", ".join(asked) or "none",
+            got=", ".join(map(printable, asked[:6])) or "none",
             need="pooling_mode_mean_tokens alone",
         )
     width = content.get("word_embedding_dimension", hidden)
@@ -72,7 +76,7 @@ def _check_pooling(folder: Path, where: str, path: str, hidden: int) -> None:
         raise CheckpointError(
             str(folder / name),
             "word_embedding_dimension is not the hidden size of config.json",
-            got=width,
+            got=printable(str(width)),
             need=hidden,
         )
 

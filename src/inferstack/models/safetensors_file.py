@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError
-from inferstack.models.config_file import parse_json
+from inferstack.models.config_file import parse_json, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,8 @@ class SafetensorsFile:
         if tensor.stored_type == "BF16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):
-            values = values.astype(np.float32, copy=False)
+            # The file may place a tensor at any byte; the kernels want whole words.
+            values = np.require(values, dtype=np.float32, requirements="A")
         if not np.isfinite(values).all():
             count = int(np.count_nonzero(~np.isfinite(values)))
             raise CheckpointError(
@@ -108,7 +109,9 @@ def open_safetensors(path: Path) -> SafetensorsFile:
         raise CheckpointError(f"{path}, header", "is not a JSON object")
     first = LENGTH_BYTES + length
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    spans = {name: _span(f"{path}, tensor {name}", entry) for name, entry in entries.items()}
+    spans = {
+        name: _span(f"{path}, tensor {printable(name)}", entry) for name, entry in entries.items()
+    }
     _check_layout(path, spans, size - first)
     tensors = {
         name: StoredTensor(stored_type=kind, shape=shape, begin_bytes=first + begin)
@@ -150,13 +153,14 @@ def _check_layout(path: Path, spans: Mapping[str, _Span], data_bytes: int) -> No
     at = 0
     for name, (_, _, begin, end) in sorted(spans.items(), key=lambda item: item[1][2:]):
         if end > data_bytes:
-            got, need = f"{data_bytes:,} bytes of data", f"{end:,} for tensor {name}"
+            got, need = f"{data_bytes:,} bytes of data", f"{end:,} for tensor {printable(name)}"
             raise _damaged(path, "is truncated", got, need)
         if begin != at:
-            raise _damaged(path, f"tensor {name} overlaps another or leaves a gap", begin, at)
+            what = f"tensor {printable(name)} overlaps another or leaves a gap"
+            raise _damaged(path, what, f"an offset of {begin:,}", f"{at:,}")
         at = end
     if at != data_bytes:
-        raise _damaged(path, "has bytes behind the last tensor", f"{data_bytes - at:,}", "0")
+        raise _damaged(path, "has bytes behind the last tensor", f"{data_bytes - at:,}", 0)
 
 
 def _damaged(path: Path, what: str, got: object, need: object) -> CheckpointError:

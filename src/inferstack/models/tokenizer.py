@@ -2,57 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError, DataError
-from inferstack.models.config_file import folder_file, read_bytes
+from inferstack.models.config_file import (
+    ConfigFile,
+    folder_file,
+    printable,
+    read_bytes,
+    read_object,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 FILE = "tokenizer.json"
+SENTENCE_CONFIG = "sentence_bert_config.json"
+LARGEST_FILE_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SentenceTokenizer:
-    """Cuts and pads sentences to `tokens` tokens. inputs: the arrays that the graph takes."""
+    """Cuts and pads sentences to `tokens` tokens.
+
+    inputs: the arrays that the graph takes. rows: by input, those of the table that it picks from.
+    """
 
     tokenizer: Any
+    path: Path
     inputs: tuple[str, ...]
+    rows: Mapping[str, int]
     tokens: int
 
     def encode(self, sentences: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
-        """An int64 array (sentences, tokens) per input. Raises DataError without sentences."""
+        """An int64 array (sentences, tokens) per input.
+
+        Raises DataError without sentences or for what is no text, CheckpointError where
+        tokenizer.json cannot split one or gives an id that a table lacks.
+        """
         import numpy as np
 
         if not sentences:
             raise DataError("tokenizer", "there are no sentences", need="at least 1")
-        encoded = self.tokenizer.encode_batch(list(sentences))
+        encoded = self._encoded(sentences)
         columns = {
             "ids": lambda e: e.ids,
             "token_type_ids": lambda e: e.type_ids,
             "mask": lambda e: e.attention_mask,
         }
-        return {
+        arrays = {
             name: np.array([columns[name](e) for e in encoded], dtype=np.int64)
             for name in self.inputs
         }
+        for name, rows in self.rows.items():
+            # Special tokens have ids that stand in no vocabulary.
+            if (largest := int(arrays[name].max())) >= rows:
+                raise _foreign(self.path, name, largest, rows)
+        return arrays
 
     def truncated(self, sentences: Sequence[str]) -> int:
         """How many sentences are longer than `tokens` and lose their end."""
-        return sum(bool(e.overflowing) for e in self.tokenizer.encode_batch(list(sentences)))
+        return sum(bool(e.overflowing) for e in self._encoded(sentences))
+
+    def _encoded(self, sentences: Sequence[str]) -> list[Any]:
+        for sentence in sentences:
+            if not isinstance(sentence, str) or not _has_utf8(sentence):
+                got = ascii(sentence)[:60]
+                raise DataError("tokenizer", "a sentence is no text", got=got, need="Unicode text")
+        with _library(self.path, "cannot split a sentence"):
+            encoded: list[Any] = self.tokenizer.encode_batch(list(sentences))
+        return encoded
 
 
 def load_tokenizer(
-    folder: Path, inputs: tuple[str, ...], *, tokens: int, vocabulary: int, padding_id: int
+    folder: Path,
+    inputs: tuple[str, ...],
+    *,
+    tokens: int,
+    rows: Mapping[str, int],
+    padding_id: int,
 ) -> SentenceTokenizer:
     """The tokenizer of a model folder.
 
-    vocabulary: rows of the embedding table, which no id may pass. padding_id: fills short
+    rows: by input, those of the embedding table, which no id may pass. padding_id: fills short
     sentences. Raises CheckpointError.
     """
     path = folder_file(folder, FILE)
@@ -63,18 +100,13 @@ def load_tokenizer(
             hint="AutoTokenizer.from_pretrained(...).save_pretrained(folder) of transformers "
             "writes it; vocab.txt alone does not say how text is split",
         )
+    _check_sentence_config(folder)
     tokenizer = _parsed(path)
     words = tokenizer.get_vocab(with_added_tokens=True)
-    largest = max(words.values(), default=-1)
-    if largest >= vocabulary:
-        raise CheckpointError(
-            str(path),
-            "has ids that the embedding table lacks",
-            got=f"the id {largest:,}",
-            need=f"ids under {vocabulary:,}, the vocab_size of config.json",
-            hint="tokenizer and weights belong to different models",
-        )
-    special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if (largest := max(words.values(), default=-1)) >= rows["ids"]:
+        raise _foreign(path, "ids", largest, rows["ids"])
+    with _library(path, "cannot be used"):
+        special = tokenizer.num_special_tokens_to_add(is_pair=False)
     if tokens <= special:
         raise CheckpointError(
             str(path),
@@ -85,21 +117,62 @@ def load_tokenizer(
     padding = tokenizer.id_to_token(padding_id)
     if padding is None:
         raise CheckpointError(str(path), "does not know the padding id", got=padding_id)
-    tokenizer.enable_truncation(tokens)
-    tokenizer.enable_padding(length=tokens, pad_id=padding_id, pad_token=padding)
-    return SentenceTokenizer(tokenizer=tokenizer, inputs=inputs, tokens=tokens)
+    with _library(path, "cannot be used"):
+        tokenizer.enable_truncation(tokens)
+        tokenizer.enable_padding(length=tokens, pad_id=padding_id, pad_token=padding)
+    made = SentenceTokenizer(
+        tokenizer=tokenizer, path=path, inputs=inputs, rows=rows, tokens=tokens
+    )
+    # What cannot split one word fails here, not after the calibration.
+    made.encode(["a"])
+    return made
+
+
+def _check_sentence_config(folder: Path) -> None:
+    """A sentence encoder may ask for lower case in front of its tokenizer."""
+    content = read_object(folder, SENTENCE_CONFIG)
+    if content is not None:
+        ConfigFile(str(folder / SENTENCE_CONFIG), content).only("do_lower_case", False)
 
 
 def _parsed(path: Path) -> Any:
     """tokenizer.json as the `tokenizers` library reads it."""
     from tokenizers import Tokenizer
 
-    raw = read_bytes(path)
-    try:
+    raw = read_bytes(path, LARGEST_FILE_BYTES)
+    with _library(path, "is not a tokenizer of the library `tokenizers`"):
         return Tokenizer.from_buffer(raw)
-    except Exception as failure:  # noqa: BLE001 the library raises plain Exception and ValueError
-        raise CheckpointError(
-            str(path),
-            "is not a tokenizer of the library `tokenizers`",
-            got=str(failure).splitlines()[0][:120],
-        ) from None
+
+
+@contextmanager
+def _library(path: Path, what: str) -> Iterator[None]:
+    """Failures of the library `tokenizers` as a CheckpointError.
+
+    It raises plain Exception, and its panics are no Exception at all.
+    """
+    try:
+        yield
+    except BaseException as failure:
+        if not isinstance(failure, Exception) and type(failure).__module__ != "pyo3_runtime":
+            raise
+        reason = printable(next(iter(str(failure).splitlines()), type(failure).__name__))
+        raise CheckpointError(str(path), what, got=reason) from None
+
+
+def _foreign(path: Path, name: str, largest: int, rows: int) -> CheckpointError:
+    return CheckpointError(
+        str(path),
+        f"has {name} that the embedding table lacks",
+        got=f"the id {largest:,}",
+        need=f"ids under {rows:,}, the rows of the table",
+        hint="tokenizer and weights belong to different models",
+    )
+
+
+def _has_utf8(text: str) -> bool:
+    """Whether it has no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
