@@ -1,0 +1,179 @@
+"""Files of sentences and pairs: what is read, and what the user is told about what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferstack.core.errors import DataError
+from inferstack.models.data import LARGEST_FILE_BYTES, Pairs, read_pairs, read_sentences
+
+HEADER = "genre\tscore\tsentence1\tsentence2\n"
+NEED_TEXT = "need a text file in UTF-8"
+TABS = "the columns are separated by one tab each, not by commas or spaces"
+
+
+def written(tmp_path: Path, content: str | bytes) -> Path:
+    """A file with this content."""
+    path = tmp_path / "data.tsv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_sentences_are_the_lines_that_are_not_blank(tmp_path: Path) -> None:
+    text = "\ufeffOne sentence.\r\n\n  \t\n Two\u2028parts \rÜber naïve 猫\n"
+    assert read_sentences(written(tmp_path, text)) == (
+        "One sentence.",
+        "Two\u2028parts",
+        "Über naïve 猫",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\tb\t1\nc\td\t2.5",
+        "a\tb\t1\r\n\r\n c \td\t 2.5 \r\n",
+        "sentence1\tsentence2\tscore\na\tb\t1\nc\td\t2.5\n",
+        "Premise\tOther\tScore\na\tb\t1\nc\td\t2.5\n",
+        f"{HEADER}x\t1\ta\tb\ny\t2.5\tc\td\tmore\n",
+    ],
+    ids=["bare", "spaced", "header", "other header", "columns by name"],
+)
+def test_pairs_are_read_by_place_or_by_header(text: str, tmp_path: Path) -> None:
+    expected = Pairs(first=("a", "c"), second=("b", "d"), scores=(1.0, 2.5))
+    assert read_pairs(written(tmp_path, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", ": has no sentences; need one sentence per line"),
+        (" \n\t\n\n", ": has no sentences; need one sentence per line"),
+        (
+            b"fine\ncaf\xe9\n",
+            ", line 2: is not UTF-8 (byte 8)\n\nhint: save the file with the encoding UTF-8",
+        ),
+        (
+            "a\nb\n".encode("utf-16"),
+            ", line 1: is not UTF-8 (byte 0)\n\nhint: save the file with the encoding UTF-8",
+        ),
+        (
+            "a\nb\n".encode("utf-16-le"),
+            ", line 1: is not UTF-8 (byte 1)\n\nhint: save the file with the encoding UTF-8",
+        ),
+    ],
+    ids=["empty", "blank", "latin-1", "utf-16", "utf-16 without mark"],
+)
+def test_wrong_sentences_are_one_clear_message(
+    content: str | bytes, message: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        read_sentences(path)
+    assert str(caught.value) == f"{path}{message}"
+    assert caught.value.exit_code == 2
+
+
+NO_PAIRS = ": has no sentence pairs; need sentence, sentence, score a row"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", NO_PAIRS),
+        ("sentence1\tsentence2\tscore\n", NO_PAIRS),
+        (
+            "a\tb\t1\none column\n",
+            (
+                ", row 2: has the wrong number of columns; got 1, need 3 separated by tabs: sentence, "
+                f"sentence, score\n\nhint: {TABS}"
+            ),
+        ),
+        (
+            "a,b,1\n",
+            (
+                ", row 1: has the wrong number of columns; got 1, need 3 separated by tabs: sentence, "
+                f"sentence, score\n\nhint: {TABS}"
+            ),
+        ),
+        (
+            "a\tb\t1\tx\n",
+            (
+                ", row 1: has the wrong number of columns; got 4, need 3 separated by tabs: sentence, "
+                f"sentence, score\n\nhint: {TABS}"
+            ),
+        ),
+        (
+            f"{HEADER}x\t1\ta\n",
+            (
+                ", row 2: has the wrong number of columns; got 3, need 4 at least, as the header "
+                f"says\n\nhint: {TABS}"
+            ),
+        ),
+        ("a\tb\tmuch\n", ", row 1: the score is no number; got 'much', need such as 3.5"),
+        ("a\tb\t1\na\tb\t\n", ", row 2: the score is no number; got '', need such as 3.5"),
+        ("a\tb\tnan\n", ", row 1: the score is no number; got 'nan', need such as 3.5"),
+        ("a\tb\t1\na\tb\t-inf\n", ", row 2: the score is no number; got '-inf', need such as 3.5"),
+        ("a\tb\t\x1b[1m\n", ", row 1: the score is no number; got '\\x1b[1m', need such as 3.5"),
+        ("a\t \t1\n", ", row 1: has an empty sentence"),
+        ("a\tb\t1\n\t\t\n", ", row 2: has an empty sentence"),
+        (
+            "score\tone\ttwo\n1\ta\tb\n",
+            (
+                ", header: does not say which columns hold the sentences; got score, one, two, need "
+                "sentence1, sentence2 and score once each"
+            ),
+        ),
+        (
+            "sentence1\tscore\tsentence2\tscore\na\t1\tb\t2\n",
+            (
+                ", header: does not say which columns hold the sentences; got sentence1, score, "
+                "sentence2, score, need sentence1, sentence2 and score once each"
+            ),
+        ),
+    ],
+)
+def test_wrong_pairs_are_one_clear_message(content: str, message: str, tmp_path: Path) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        read_pairs(path)
+    assert str(caught.value) == f"{path}{message}"
+
+
+def test_what_is_no_file_is_said(tmp_path: Path) -> None:
+    endless = tmp_path / ("n" * 300)
+    for path, what in (
+        (tmp_path, f"is not a file; {NEED_TEXT}"),
+        (tmp_path / "none.txt", f"does not exist; {NEED_TEXT}"),
+        (endless, "cannot be read; got File name too long"),
+    ):
+        for read in (read_sentences, read_pairs):
+            with pytest.raises(DataError) as caught:
+                read(path)
+            assert str(caught.value) == f"{path}: {what}"
+
+
+def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.txt"
+    with path.open("wb") as file:
+        file.truncate(LARGEST_FILE_BYTES + 1)
+    with pytest.raises(DataError, match="is too large; got 1,073,741,825 bytes, need at most"):
+        read_sentences(path)
+
+
+@given(st.binary(max_size=40) | st.text("ab1\t\n\r .,-e", max_size=40).map(str.encode))
+def test_any_bytes_give_pairs_or_one_message(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = written(tmp_path_factory.mktemp("fuzz"), content)
+    try:
+        pairs = read_pairs(path)
+    except DataError:
+        return
+    assert len(pairs.first) == len(pairs.second) == len(pairs.scores) > 0
+    assert all(pairs.first)
+    assert all(pairs.second)
