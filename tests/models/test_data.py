@@ -78,6 +78,14 @@ def test_wrong_sentences_are_one_clear_message(
     assert caught.value.exit_code == 2
 
 
+def wrong_columns(row: int, got: int) -> str:
+    """The message for a row without its three columns."""
+    need = "3 separated by tabs: sentence, sentence, score"
+    what = "has the wrong number of columns"
+    return f", row {row}: {what}; got {got}, need {need}\n\nhint: {TABS}"
+
+
+WRONG_HEADER = ", header: does not say which columns hold the sentences; got "
 NO_PAIRS = ": has no sentence pairs; need sentence, sentence, score a row"
 
 
@@ -88,24 +96,15 @@ NO_PAIRS = ": has no sentence pairs; need sentence, sentence, score a row"
         ("sentence1\tsentence2\tscore\n", NO_PAIRS),
         (
             "a\tb\t1\none column\n",
-            (
-                ", row 2: has the wrong number of columns; got 1, need 3 separated by tabs: sentence, "
-                f"sentence, score\n\nhint: {TABS}"
-            ),
+            wrong_columns(2, 1),
         ),
         (
             "a,b,1\n",
-            (
-                ", row 1: has the wrong number of columns; got 1, need 3 separated by tabs: sentence, "
-                f"sentence, score\n\nhint: {TABS}"
-            ),
+            wrong_columns(1, 1),
         ),
         (
             "a\tb\t1\tx\n",
-            (
-                ", row 1: has the wrong number of columns; got 4, need 3 separated by tabs: sentence, "
-                f"sentence, score\n\nhint: {TABS}"
-            ),
+            wrong_columns(1, 4),
         ),
         (
             f"{HEADER}x\t1\ta\n",
@@ -123,17 +122,12 @@ NO_PAIRS = ": has no sentence pairs; need sentence, sentence, score a row"
         ("a\tb\t1\n\t\t\n", ", row 2: has an empty sentence"),
         (
             "score\tone\ttwo\n1\ta\tb\n",
-            (
-                ", header: does not say which columns hold the sentences; got score, one, two, need "
-                "sentence1, sentence2 and score once each"
-            ),
+            WRONG_HEADER + "score, one, two, need sentence1, sentence2 and score once each",
         ),
         (
             "sentence1\tscore\tsentence2\tscore\na\t1\tb\t2\n",
-            (
-                ", header: does not say which columns hold the sentences; got sentence1, score, "
-                "sentence2, score, need sentence1, sentence2 and score once each"
-            ),
+            WRONG_HEADER
+            + "sentence1, score, sentence2, score, need sentence1, sentence2 and score once each",
         ),
     ],
 )
