@@ -39,7 +39,7 @@ def parse_json(where: str, raw: bytes) -> object:
     except _DuplicateKeyError as failure:
         raise CheckpointError(
             where,
-            f"names the key {printable(failure.args[0])!r} twice",
+            f"names the key '{printable(failure.args[0])}' twice",
             hint="keep one of the two; the other would be ignored",
         ) from None
     except json.JSONDecodeError as failure:
@@ -121,7 +121,7 @@ class ConfigFile:
             raise CheckpointError(
                 self.where,
                 f"lacks the key {key!r}",
-                hint=f"is {printable(near)!r} a misspelling of it?"
+                hint=f"is '{printable(near)}' a misspelling of it?"
                 if near
                 else "take the config.json that belongs to the weights",
             )
@@ -136,7 +136,7 @@ class ConfigFile:
         if key not in self.content and (near := self._misspelt(key, ALMOST)):
             raise CheckpointError(
                 self.where,
-                f"has the unknown key {printable(near)!r}",
+                f"has the unknown key '{printable(near)}'",
                 need=f"{key!r}, or neither",
                 hint="a misspelt key would be ignored",
             )

@@ -18,7 +18,7 @@ from inferstack.models.architecture import (
     StoredWeight,
     architectures,
 )
-from inferstack.models.config_file import ConfigFile, folder_file, printable, read_object
+from inferstack.models.config_file import LONGEST_SHOWN, ConfigFile, folder_file, read_object
 from inferstack.models.pooling import Pooling, read_pooling, with_pooling
 from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
 from inferstack.models.scenario import Scenario
@@ -106,15 +106,13 @@ def read_architecture(folder: Path) -> tuple[Architecture, Any]:
 
 def _config_content(folder: Path) -> dict[str, object]:
     try:
-        what = (
-            None if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
-        )
+        there, usable = folder.exists(), folder.is_dir()
     except OSError as failure:
         raise CheckpointError(str(folder), "cannot be read", got=failure.strerror) from None
-    if what is not None:
+    if not usable:
         raise CheckpointError(
             str(folder),
-            what,
+            "is not a folder" if there else "does not exist",
             need=f"a model folder with {CONFIG}, {WEIGHTS} and tokenizer.json",
             hint="`inferstack sample` fetches one",
         )
@@ -137,7 +135,7 @@ def _architecture_of(
         if model_type in form.model_types:
             return architecture, form
         known |= form.model_types
-    raise UnknownNameError(where, "model_type", printable(model_type), known)
+    raise UnknownNameError(where, "model_type", model_type[:LONGEST_SHOWN], known)
 
 
 def _table_rows(graph: Graph) -> dict[str, int]:
