@@ -1,0 +1,157 @@
+"""Counting conventions: what of an iteration space counts as an operation and as a byte.
+
+`EXACT` takes the loops as they are. `SURVEY` is the small, named transformation of them that gives
+the tables of Kim et al. 2023, arXiv:2302.14017 (Tables 3, 4, 10, 11, 12, Figures 4 to 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inferstack.analysis.elements import touched_elements
+from inferstack.core.dtypes import DType
+from inferstack.core.errors import UnknownNameError
+from inferstack.core.units import FLOPS_PER_MAC
+from inferstack.ir.graph import Graph, Operator, Tensor
+from inferstack.models.blocks import EMBEDDING, HEAD, PROJECTION
+from inferstack.ops.registry import rule_for
+from inferstack.ops.rule import OUTPUT, Access, IterationSpace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Site:
+    """An operator where it stands in its graph, with its loops."""
+
+    graph: Graph
+    operator: Operator
+    space: IterationSpace
+
+    @classmethod
+    def of(cls, graph: Graph, operator: Operator) -> Site:
+        """The site of `operator` in `graph`."""
+        rule = rule_for(operator)
+        operands, output = graph.operands(operator), graph.result(operator)
+        space = rule.space(operands, output, operator.attributes)
+        return cls(graph=graph, operator=operator, space=space)
+
+    def tensor(self, slot: str) -> Tensor:
+        """The tensor of an input slot, or the output."""
+        operator = self.operator
+        return self.graph.tensors[operator.output if slot == OUTPUT else operator.inputs[slot]]
+
+
+class Convention:
+    """Each MAC is two operations, each touched element moves once, in its own type."""
+
+    name = "exact"
+    summary = (
+        "every operator; each element that the loops touch moves once, in its own type; "
+        "a multiply-accumulate is 2 FLOP"
+    )
+
+    def includes(self, operator: Operator) -> bool:
+        """Whether the operator is counted at all."""
+        return True
+
+    def flops(self, site: Site) -> int:
+        """Operations of one execution of the operator."""
+        space = site.space
+        return space.points * (FLOPS_PER_MAC * space.macs_per_point + space.flops_per_point)
+
+    def elements(self, site: Site, access: Access) -> int:
+        """Elements that one access moves."""
+        return touched_elements(access, site.space, site.tensor(access.slot).shape)
+
+    def size_bytes(self, tensor: Tensor, elements: int) -> int:
+        """Bytes of that many elements of `tensor`."""
+        return tensor.dtype.size_bytes(elements)
+
+    def traffic_bytes(self, site: Site) -> int:
+        """Bytes that one execution of the operator moves, with ideal reuse."""
+        return sum(
+            self.size_bytes(site.tensor(access.slot), self.elements(site, access))
+            for access in site.space.accesses
+        )
+
+
+class SurveyConvention(Convention):
+    """The survey's convention: one byte per element, the blocks alone, and its peculiarities.
+
+    Source: survey section 2.2 for the convention; its tables for the peculiarities, each of which
+    is needed for their printed digits. Not counted: embeddings, the last norm and the head,
+    biases, masks, growing the cache.
+    """
+
+    name = "survey"
+    summary = (
+        "as Kim et al. 2023 (arXiv:2302.14017) count: the blocks alone, 1 byte per element, "
+        "no biases, no embeddings, no head"
+    )
+
+    def includes(self, operator: Operator) -> bool:
+        """See the class."""
+        return operator.part not in (EMBEDDING, HEAD) and operator.kind != "append_cache"
+
+    def flops(self, site: Site) -> int:
+        """Attention has no bias to add; pooling compares each element of its input once.
+
+        The sum over k products takes k - 1 additions. In projections the addition of the bias
+        makes them k again; in attention it does not: minus one per output (Table 3). With a cache
+        (Table 11, FLOPs 2 d l^2 for l tokens) it is minus one per element of the token's query or
+        of its context instead.
+        """
+        flops = super().flops(site)
+        kind = site.operator.kind
+        if kind == "max_pool":
+            return site.tensor("x").elements
+        if kind not in ("attention_scores", "attention_context"):
+            return flops
+        if not _is_cached(site):
+            return flops - site.tensor(OUTPUT).elements
+        token = site.tensor("query" if kind == "attention_scores" else OUTPUT)
+        return flops - token.elements
+
+    def elements(self, site: Site, access: Access) -> int:
+        """Biases and masks do not move; two reads are not what the loops say.
+
+        In an encoder the residual around attention is not read again (Table 3: 17 l d bytes in
+        "other", not 18). With a cache the probabilities are read as if they were as many as the
+        elements of the token's context (Table 11: h + 3 d / t bytes per cached token, not 2 h).
+        """
+        kind, slot = site.operator.kind, access.slot
+        if slot in ("bias", "mask"):
+            return 0
+        if kind == "add" and slot == "b" and _goes_around_attention(site):
+            return 0
+        if kind == "attention_context" and slot == "probabilities" and _is_cached(site):
+            return site.tensor(OUTPUT).elements
+        return super().elements(site, access)
+
+    def size_bytes(self, tensor: Tensor, elements: int) -> int:
+        """One byte each."""
+        return DType.INT8.size_bytes(elements)
+
+
+def _is_cached(site: Site) -> bool:
+    """Whether attention sees keys or values that come out of a cache."""
+    slot = "key" if site.operator.kind == "attention_scores" else "value"
+    producer = site.graph.producer(site.operator.inputs[slot])
+    return producer is not None and producer.kind == "append_cache"
+
+
+def _goes_around_attention(site: Site) -> bool:
+    """Whether an addition's b is also what attention's projections read: post-norm encoders."""
+    users = site.graph.consumers(site.operator.inputs["b"])
+    return any(user.part == PROJECTION for user in users)
+
+
+EXACT = Convention()
+SURVEY = SurveyConvention()
+CONVENTIONS = {convention.name: convention for convention in (EXACT, SURVEY)}
+
+
+def convention_named(name: str) -> Convention:
+    """The convention of that name. Raises UnknownNameError."""
+    if name not in CONVENTIONS:
+        raise UnknownNameError("--convention", "convention", name, CONVENTIONS)
+    return CONVENTIONS[name]

@@ -1,0 +1,137 @@
+"""Counting: closed forms, brute force over the loops, and sums that equal the long way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferstack.analysis.convention import EXACT, SURVEY, Convention, convention_named
+from inferstack.analysis.count import by_kind, by_part, count, count_generation, total
+from inferstack.analysis.elements import touched_elements
+from inferstack.analysis.footprint import footprint
+from inferstack.analysis.roofline import Roof, roofline
+from inferstack.core.dtypes import DType
+from inferstack.core.errors import UnknownNameError
+from inferstack.ir.graph import TensorRole
+from inferstack.models.architecture import build
+from inferstack.models.scenario import Scenario
+from inferstack.ops.builder import GraphBuilder
+from inferstack.ops.rule import Access, Affine, IterationSpace
+
+
+def step(context: int) -> Any:
+    return build("gpt2", Scenario.decode(context, batch=2))
+
+
+@given(
+    terms=st.lists(st.tuples(st.integers(1, 7), st.integers(1, 6)), min_size=0, max_size=3),
+    offset=st.integers(-3, 4),
+    size=st.integers(1, 40),
+)
+def test_touched_elements_equal_a_walk_over_the_loops(
+    terms: list[tuple[int, int]], offset: int, size: int
+) -> None:
+    dims = tuple((f"d{i}", extent) for i, (_, extent) in enumerate(terms))
+    index = Affine(tuple((f"d{i}", f) for i, (f, _) in enumerate(terms)), offset=offset)
+    space = IterationSpace(dims=dims, accesses=())
+    walked = {offset}
+    for factor, extent in terms:
+        walked = {value + factor * i for value in walked for i in range(extent)}
+    inside = {value for value in walked if 0 <= value < size}
+    access = Access(slot="x", indices=(index,))
+    assert touched_elements(access, space, (size,)) == len(inside)
+
+
+def test_a_matmul_in_closed_form() -> None:
+    builder = GraphBuilder("one")
+    builder.tensor("a", (2, 3, 5), DType.FLOAT32, TensorRole.INPUT)
+    builder.tensor("b", (5, 7), DType.FLOAT16, TensorRole.WEIGHT)
+    builder.tensor("bias", (7,), DType.FLOAT32, TensorRole.WEIGHT)
+    out = builder.add("matmul", "out", {"a": "a", "b": "b", "bias": "bias"}, repeats=3)
+    graph = builder.build((out,))
+    (exact,) = count(graph, EXACT)
+    assert exact.flops == 3 * 2 * 6 * 5 * 7
+    assert exact.traffic_bytes == 3 * (4 * 30 + 2 * 35 + 4 * 7 + 4 * 42)
+    (survey,) = count(graph, SURVEY)
+    assert survey.traffic_bytes == 3 * (30 + 35 + 42)
+    held = footprint(graph, EXACT)
+    assert held.weight_bytes == 3 * (2 * 35 + 4 * 7)
+    assert held.peak_activation_bytes == 4 * (30 + 42)
+    assert held.cache_bytes == 0
+
+
+@pytest.mark.parametrize("convention", [EXACT, SURVEY], ids=lambda c: c.name)
+@pytest.mark.parametrize("tokens", [1, 2, 7])
+def test_generation_equals_the_sum_over_every_step(convention: Convention, tokens: int) -> None:
+    summed = count_generation(step, tokens, convention)
+    steps = [count(step(context), convention) for context in range(tokens)]
+    for index, item in enumerate(summed):
+        assert item.flops == sum(each[index].flops for each in steps)
+        assert item.traffic_bytes == sum(each[index].traffic_bytes for each in steps)
+
+
+@pytest.mark.parametrize("convention", [EXACT, SURVEY], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    ("model", "scenario"),
+    [
+        ("bert-base", Scenario.encode(16, batch=2)),
+        ("gpt2", Scenario.prefill(16)),
+        ("tinyllama-1.1b", Scenario.decode(16)),
+        ("resnet50", Scenario.encode(1)),
+    ],
+)
+def test_one_layer_with_repeats_counts_as_all_layers(
+    convention: Convention, model: str, scenario: Scenario
+) -> None:
+    short, whole = build(model, scenario), build(model, scenario, unrolled=True)
+    assert total(count(short, convention)) == total(count(whole, convention))
+    assert by_kind(count(short, convention)) == by_kind(count(whole, convention))
+    assert footprint(short, convention) == footprint(whole, convention)
+
+
+def test_groups_add_up() -> None:
+    counts = count(build("bert-base", Scenario.encode(64)), EXACT)
+    for groups in (by_part(counts), by_kind(counts)):
+        assert total(groups.values()) == total(counts)
+
+
+def test_grouped_queries_shrink_the_cache_by_their_ratio() -> None:
+    """Llama 3 8B: 2 * 32 layers * 8 heads * 128 * 4 bytes per token, a quarter of 32 heads'."""
+    held = footprint(build("llama-3-8b", Scenario.decode(1023)), EXACT)
+    assert held.cache_bytes == 1024 * 2 * 32 * 8 * 128 * 4
+    full = footprint(build("llama-2-7b", Scenario.decode(1023)), EXACT)
+    assert full.cache_bytes == 4 * held.cache_bytes
+
+
+def test_a_prompt_and_a_step_leave_the_same_cache() -> None:
+    prompt = footprint(build("gpt2", Scenario.prefill(64)), EXACT)
+    behind = footprint(build("gpt2", Scenario.decode(63)), EXACT)
+    assert prompt.cache_bytes == behind.cache_bytes == 64 * 2 * 12 * 768 * 4
+
+
+def test_the_peak_of_activations_in_closed_form() -> None:
+    """BERT-Base at 512: in softmax live ids, mask, x, value, and the scores twice."""
+    graph = build("bert-base", Scenario.encode(512))
+    ids, hidden, scores = 512 * 8, 512 * 768 * 4, 12 * 512 * 512 * 4
+    assert footprint(graph, EXACT).peak_activation_bytes == ids + 2 * hidden + 2 * scores
+
+
+def test_a_roofline_says_what_binds() -> None:
+    counts = count(build("bert-base", Scenario.encode(128)), SURVEY)
+    roof = Roof(name="machine", peak_flops_per_s=1e12, bandwidth_bytes_per_s=1e10)
+    drawn = roofline(by_part(counts), roof)
+    assert roof.ridge_flops_per_byte == 100
+    points = {point.name: point for point in drawn.points}
+    assert points["feed-forward"].attainable_flops_per_s == 1e12
+    assert not points["feed-forward"].is_memory_bound
+    other = points["other"]
+    assert other.attainable_flops_per_s == pytest.approx(other.intensity * 1e10)
+    assert other.is_memory_bound
+
+
+def test_an_unknown_convention_gives_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'survey'"):
+        convention_named("surveys")
