@@ -17,10 +17,10 @@ from inferstack.core.errors import CheckpointError, InferStackError
 from inferstack.models.hugging_face import load_checkpoint
 from inferstack.models.safetensors_file import open_safetensors
 
-from .conftest import TinyCheckpoint, tiny_bert
+from .conftest import Array, TinyCheckpoint, tiny_bert
 
 FETCH_AGAIN = "hint: the file is damaged or not a safetensors file; fetch it again"
-SMALL = {
+SMALL: dict[str, Array] = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
     "b": np.array([1.5, -2.0], dtype=np.float16),
 }

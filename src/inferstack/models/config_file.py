@@ -194,13 +194,12 @@ class ConfigFile:
             )
 
 
-def printable(text: str) -> str:
+def printable(text: str, most: int = LONGEST_SHOWN) -> str:
     """Text out of a file, fit for a message: shortened, and nothing that steers a terminal."""
-    short = text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    short = text if len(text) <= most else text[: most - 3] + "..."
     return short if short.isprintable() else ascii(short)[1:-1]
 
 
 def _shown(value: object) -> str:
     """A value as JSON, shortened."""
-    text = json.dumps(value)
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    return printable(json.dumps(value))

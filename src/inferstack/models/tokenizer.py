@@ -155,8 +155,9 @@ def _library(path: Path, what: str) -> Iterator[None]:
     except BaseException as failure:
         if not isinstance(failure, Exception) and type(failure).__module__ != "pyo3_runtime":
             raise
-        reason = printable(next(iter(str(failure).splitlines()), type(failure).__name__))
-        raise CheckpointError(str(path), what, got=reason) from None
+        text = str(failure).removeprefix("Cannot instantiate Tokenizer from buffer: ")
+        reason = next(iter(text.splitlines()), type(failure).__name__)
+        raise CheckpointError(str(path), what, got=printable(reason, 160)) from None
 
 
 def _foreign(path: Path, name: str, largest: int, rows: int) -> CheckpointError:
