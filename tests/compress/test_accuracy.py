@@ -61,7 +61,7 @@ def test_spearman_with_ties_is_pearson_of_mean_ranks(pairs: list[tuple[int, int]
 
 
 def test_embeddings_come_in_the_order_of_the_feeds(tiny: Graph, feeds: Feeds) -> None:
-    whole = execute(tiny, feeds)["pooled"]
+    whole = execute(tiny, feeds)["sentence_embedding"]
     assert embed(tiny, feeds) == pytest.approx(whole, abs=2e-6)
 
 

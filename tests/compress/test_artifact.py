@@ -122,27 +122,27 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another version": (edited(lambda r: r.update(version=99)), "has another version; got 99"),
     "an unknown key": (edited(lambda r: r.update(extra=1)), "extra: Extra inputs are not"),
     "a text for a number": (
-        edited(lambda r: tensor(r, "words").update(shape=["50", 32])),
+        edited(lambda r: tensor(r, "embedding.word").update(shape=["50", 32])),
         r"tensors\.\d+\.shape\.0: Input should be a valid integer",
     ),
     "a negative size": (
-        edited(lambda r: tensor(r, "words").update(shape=[-50, 32])),
+        edited(lambda r: tensor(r, "embedding.word").update(shape=[-50, 32])),
         "greater than or equal to 1",
     ),
     "an absurd size": (
-        edited(lambda r: tensor(r, "words").update(shape=[2**40, 2**40])),
-        "tensor words is absurdly large",
+        edited(lambda r: tensor(r, "embedding.word").update(shape=[2**40, 2**40])),
+        "tensor embedding.word is absurdly large",
     ),
     "another size": (
-        edited(lambda r: tensor(r, "words").update(shape=[32, 50])),
-        "tensor words has another shape or type than graph.json says",
+        edited(lambda r: tensor(r, "embedding.word").update(shape=[32, 50])),
+        "tensor embedding.word has another shape or type than graph.json says",
     ),
     "another type": (
-        edited(lambda r: tensor(r, "words").update(dtype="int16")),
-        "tensor words has another shape or type",
+        edited(lambda r: tensor(r, "embedding.word").update(dtype="int16")),
+        "tensor embedding.word has another shape or type",
     ),
     "an unknown type": (
-        edited(lambda r: tensor(r, "words").update(dtype="int7")),
+        edited(lambda r: tensor(r, "embedding.word").update(dtype="int7")),
         "String should match pattern",
     ),
     "a scale of zero": (
@@ -150,8 +150,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "greater than 0",
     ),
     "too many scales": (
-        edited(lambda r: tensor(r, "words").update(scale=[1.0, 2.0])),
-        "tensor words has the wrong number of scales",
+        edited(lambda r: tensor(r, "embedding.word").update(scale=[1.0, 2.0])),
+        "tensor embedding.word has the wrong number of scales",
     ),
     "an unknown tensor": (
         edited(lambda r: operator(r, "layer0.gelu")["inputs"].update(x="nowhere")),
@@ -180,7 +180,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         ),
         "cannot be read as safetensors",
     ),
-    "a tensor missing": (revalued(lambda v: v.pop("words")), "tensor words is missing"),
+    "a tensor missing": (
+        revalued(lambda v: v.pop("embedding.word")),
+        "tensor embedding.word is missing",
+    ),
     "a tensor more": (
         revalued(lambda v: v.update(more=np.zeros(3, dtype=np.int8))),
         "holds tensors that the graph does not have; got \\['more'\\]",
@@ -203,8 +206,10 @@ def test_values_that_are_not_numbers_are_refused(
     tiny: Graph, calibration: Calibration, tmp_path: Path
 ) -> None:
     save(method("int8-float").apply(tiny, calibration), tmp_path)
-    revalued(lambda v: v["words"].fill(np.nan))(tmp_path)
-    with pytest.raises(CheckpointError, match="tensor words has values that are not finite"):
+    revalued(lambda v: v["embedding.word"].fill(np.nan))(tmp_path)
+    with pytest.raises(
+        CheckpointError, match=r"tensor embedding\.word has values that are not finite"
+    ):
         load(tmp_path)
 
 

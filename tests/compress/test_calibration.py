@@ -30,7 +30,7 @@ def test_statistics_are_those_of_the_attended_tokens(tiny: Graph, feeds: Feeds) 
     calibration = calibrate(tiny, halves)
     values = execute(tiny, feeds, keep=True)
     mask = feeds["mask"] != 0
-    for name in ("layer0.norm1", "layer1.gelu", "layer1.value"):
+    for name in ("layer0.attention_norm", "layer1.gelu", "layer1.value"):
         rows = values[name][mask]
         statistics = calibration.of(name)
         assert statistics.channel_absmax == pytest.approx(np.abs(rows).max(axis=0), rel=1e-4)
