@@ -91,7 +91,7 @@ def time_figure(result: Optimization) -> str:
     figure.update_layout(
         barmode="stack", legend={"orientation": "h", "y": -0.12, "traceorder": "normal"}
     )
-    return _fragment(figure, 150 + 46 * len(names))
+    return fragment(figure, 150 + 46 * len(names))
 
 
 def roofline_figure(result: Optimization) -> str:
@@ -135,11 +135,11 @@ def roofline_figure(result: Optimization) -> str:
                 hoverinfo="skip",
             )
     figure.update_xaxes(
-        type="log", title="operations per byte of DRAM traffic", **_ticks([low, high], "")
+        type="log", title="operations per byte of DRAM traffic", **ticks([low, high], "")
     )
-    figure.update_yaxes(type="log", title="operations per second", **_ticks(rates, "op/s"))
+    figure.update_yaxes(type="log", title="operations per second", **ticks(rates, "op/s"))
     figure.update_layout(legend={"orientation": "h", "y": -0.18})
-    return _fragment(figure, 520)
+    return fragment(figure, 520)
 
 
 def prediction_figure(result: Optimization) -> str:
@@ -172,10 +172,10 @@ def prediction_figure(result: Optimization) -> str:
     for limit in (-ERROR_LIMIT_PERCENT, ERROR_LIMIT_PERCENT):
         figure.add_hline(y=limit, line={"color": INK, "width": 1, "dash": "dash"})
     figure.add_hline(y=0, line={"color": INK, "width": 1})
-    figure.update_xaxes(type="log", title="simulated cycles", **_ticks(cycles, ""))
+    figure.update_xaxes(type="log", title="simulated cycles", **ticks(cycles, ""))
     figure.update_yaxes(title="predicted against simulated", ticksuffix=" %", zeroline=False)
     figure.update_layout(legend={"orientation": "h", "y": -0.22})
-    return _fragment(figure, 420)
+    return fragment(figure, 420)
 
 
 def plotly_script() -> str:
@@ -221,24 +221,24 @@ def _colour(index: int) -> str:
     return DECISION_COLOURS[index % len(DECISION_COLOURS)]
 
 
-def _ticks(values: Sequence[float], unit: str) -> dict[str, Any]:
+def ticks(values: Sequence[float], unit: str) -> dict[str, Any]:
     """Ticks at 1, 2 and 5 of each decade that `values` span, written out in full."""
     if not values:
         return {}
     decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
     steps = (1,) if len(decades) > MOST_DECADES_WITH_STEPS else (1, 2, 5)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    places = [step * 10.0**decade for decade in decades for step in steps]
     texts = [
         f"{tick:,.4g} {unit}" if not unit and tick < 1e4 else shown.quantity(tick, unit)
-        for tick in ticks
+        for tick in places
     ]
     return {
-        "tickvals": ticks,
+        "tickvals": places,
         "ticktext": [text.replace(".00", "").replace(".0", "") for text in texts],
     }
 
 
-def _fragment(figure: Any, height_px: int) -> str:
+def fragment(figure: Any, height_px: int) -> str:
     figure.update_layout(
         template="none",
         height=height_px,

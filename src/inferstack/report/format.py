@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from inferstack.ir.graph import Work
-from inferstack.optimize.result import Decision
+
+if TYPE_CHECKING:
+    from inferstack.optimize.result import Decision
 
 WORK_LABELS = {
     Work.MATMUL: "matmul",

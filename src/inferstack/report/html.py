@@ -6,36 +6,30 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from inferstack.core.errors import InputError
 from inferstack.core.provenance import Claim
 from inferstack.optimize.result import Decision, Optimization
 from inferstack.report import format as shown
 from inferstack.report.details import mapping_section, operator_section, source_section
-from inferstack.report.path import check_report_path
+from inferstack.report.page import page, section, write_page
 
 
 def write_report(result: Optimization, path: Path) -> None:
     """Writes the page to `path`. Raises InputError where that cannot be done."""
-    check_report_path(path)
-    try:
-        path.write_text(to_html(result), encoding="utf-8")
-    except OSError as failure:
-        raise InputError(f"--report {path}", f"cannot be written: {failure.strerror}") from None
+    write_page(path, to_html(result), "--report")
 
 
 def to_html(result: Optimization) -> str:
     """The whole page. A result has at least one decision."""
     from inferstack.report import figures
 
-    css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     sections = (
-        _section("What each decision gains", _stack_note(result), _cost_table(result)),
-        _section(
+        section("What each decision gains", _stack_note(result), _cost_table(result)),
+        section(
             "Where the time goes",
             "Cycles of one forward pass by kind of work: as shares of each row, and in all.",
             figures.time_figure(result),
         ),
-        _section(
+        section(
             "Roofline",
             "Each operator with multiply-accumulates (MACs), once per distinct point. A MAC "
             "is two operations. Operators without any (softmax, LayerNorm and the like when they "
@@ -43,7 +37,7 @@ def to_html(result: Optimization) -> str:
             "click away in the legend.",
             figures.roofline_figure(result),
         ),
-        _section(
+        section(
             "Predicted against simulated",
             "The mapper's formula against the machine that executes the program: signed error of "
             "each operator, (predicted - simulated) / simulated. The machine never sees the "
@@ -56,19 +50,8 @@ def to_html(result: Optimization) -> str:
         _files_section(result),
     )
     title = f"{result.model}: inferstack optimize"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{css}</style>\n"
-        f"<script>{figures.plotly_script()}</script>\n</head>\n<body>\n<main>\n"
-        f"{_header(result)}{_cards(result)}{''.join(sections)}"
-        f"<footer>inferstack {escape(result.version)}</footer>\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _section(title: str, note: str, body: str) -> str:
-    text = f'<p class="soft">{escape(note)}</p>' if note else ""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{text}\n{body}\n</section>\n"
+    body = f"{_header(result)}{_cards(result)}{''.join(sections)}"
+    return page(title, body, result.version)
 
 
 def _header(result: Optimization) -> str:
@@ -233,4 +216,4 @@ def _files_section(result: Optimization) -> str:
         f"<dt>{escape(what)}</dt><dd><code>{escape(where)}</code></dd>\n"
         for what, where in result.files.items()
     )
-    return _section("Written beside this report", "", f"<dl>\n{rows}</dl>")
+    return section("Written beside this report", "", f"<dl>\n{rows}</dl>")
