@@ -15,9 +15,8 @@ from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.analytic import (
     AnalyticCost,
     analytic_costs,
-    dram_bytes_per_s,
     generation_costs,
-    peak_flops_per_s,
+    roof_of,
     tile_edge,
 )
 from inferstack.models.architecture import build
@@ -69,8 +68,9 @@ def latency(model: str, length: int) -> float:
 def test_tile_and_bandwidths_come_from_the_machine() -> None:
     """1024 x 1024 bytes are half of 2 MiB; the figures of Fig. 11 at 1 GHz."""
     assert tile_edge(machine()) == 1024
-    assert peak_flops_per_s(machine()) == 512e9
-    assert dram_bytes_per_s(machine()) == 64e9
+    roof = roof_of(machine())
+    assert (roof.peak_flops_per_s, roof.bandwidth_bytes_per_s) == (512e9, 64e9)
+    assert roof.ridge_flops_per_byte == 8
 
 
 @pytest.mark.parametrize("length", TABLE_5)

@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from inferstack.analysis.convention import SURVEY, Convention, Site
 from inferstack.analysis.count import OperatorCount
 from inferstack.analysis.elements import touched_elements
+from inferstack.analysis.roofline import Roof
+from inferstack.analysis.workload import Task, Workload
 from inferstack.core.dtypes import DType
 from inferstack.core.units import FLOPS_PER_MAC, ceil_div
 from inferstack.hardware.accelerator import Accelerator, Level, Role
@@ -62,6 +64,15 @@ def analytic_costs(
         for operator in graph.operators
         if convention.includes(operator)
     )
+
+
+def workload_costs(
+    workload: Workload, accelerator: Accelerator, convention: Convention = SURVEY
+) -> tuple[AnalyticCost, ...]:
+    """The costs of a workload, all steps of a generation together."""
+    if workload.task is Task.GENERATE:
+        return generation_costs(workload.step, workload.tokens, accelerator, convention)
+    return analytic_costs(workload.graph(), accelerator, convention)
 
 
 def generation_costs(
@@ -144,15 +155,15 @@ def tile_edge(accelerator: Accelerator) -> int:
     return max(1, math.isqrt(usable * 8 // DType.INT8.bits))
 
 
-def peak_flops_per_s(accelerator: Accelerator) -> float:
-    """The array's peak; a MAC is two operations."""
-    return FLOPS_PER_MAC * accelerator.array.macs_per_cycle * accelerator.clock_hz
-
-
-def dram_bytes_per_s(accelerator: Accelerator) -> float:
-    """The bandwidth towards DRAM."""
+def roof_of(accelerator: Accelerator) -> Roof:
+    """The array's peak and the bandwidth towards DRAM."""
     port = _path(accelerator, Role.WEIGHT)[0].read_bytes_per_cycle
-    return min(accelerator.levels[0].read_bytes_per_cycle, port) * accelerator.clock_hz
+    bandwidth = min(accelerator.levels[0].read_bytes_per_cycle, port)
+    return Roof(
+        name=accelerator.name,
+        peak_flops_per_s=FLOPS_PER_MAC * accelerator.array.macs_per_cycle * accelerator.clock_hz,
+        bandwidth_bytes_per_s=bandwidth * accelerator.clock_hz,
+    )
 
 
 def _path(accelerator: Accelerator, role: Role) -> tuple[Level, ...]:

@@ -1,0 +1,181 @@
+"""`analyze`: what a model asks for in a task, from a name or a folder to counts and footprint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from inferstack.analysis.convention import EXACT, Convention
+from inferstack.analysis.count import Count, OperatorCount, count, count_generation, total
+from inferstack.analysis.footprint import Footprint, footprint
+from inferstack.core.errors import InputError, UnknownNameError
+from inferstack.ir.graph import Graph
+from inferstack.models.architecture import (
+    Architecture,
+    architecture_of,
+    no_weights,
+    preset_names,
+)
+from inferstack.models.hugging_face import read_architecture
+from inferstack.models.scenario import LARGEST, Phase, Scenario
+
+USUAL_LENGTHS = (128, 512)
+"""Sequence lengths where none are given."""
+
+
+class Task(StrEnum):
+    """What is counted."""
+
+    ENCODE = "encode"
+    """One pass of an encoder over all tokens, or over an image."""
+    PREFILL = "prefill"
+    """One pass of a decoder over a prompt."""
+    DECODE = "decode"
+    """The step that makes the last token of the sequence; the others are cached."""
+    GENERATE = "generate"
+    """All tokens of the sequence, one step each, without a prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """An architecture with its sizes. folder: where config.json stands; None for a preset."""
+
+    name: str
+    architecture: Architecture
+    config: Any
+    folder: Path | None = None
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What it can do, the usual one first."""
+        if Phase.DECODE in self.architecture.phases:
+            return (Task.GENERATE, Task.PREFILL, Task.DECODE)
+        return (Task.ENCODE,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A model, a task, and its size. tokens: of each sequence; 1 stands for an image."""
+
+    model: Model
+    task: Task
+    batch: int
+    tokens: int
+
+    def step(self, context: int) -> Graph:
+        """The graph of one step of decoding behind `context` tokens."""
+        return self._graph(Scenario.decode(context, batch=self.batch))
+
+    def graph(self) -> Graph:
+        """The graph of the task, of its last step for GENERATE. One layer of each kind."""
+        if self.task in (Task.DECODE, Task.GENERATE):
+            return self.step(self.tokens - 1)
+        phase = Phase(self.task.value)
+        return self._graph(Scenario(phase=phase, batch=self.batch, new_tokens=self.tokens))
+
+    @property
+    def longest_sequence(self) -> int | None:
+        """Tokens that the model has positions for; None where there is no such limit."""
+        config = self.model.config
+        longest = getattr(config, "longest_sequence", getattr(config, "positions", None))
+        return None if longest is None else int(longest)
+
+    def _graph(self, scenario: Scenario) -> Graph:
+        return self.model.architecture.build(
+            self.model.name,
+            self.model.config,
+            scenario,
+            no_weights,
+            unrolled=False,
+            beyond_positions=True,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """A workload's counts. footprint: during its last (or only) pass."""
+
+    workload: Workload
+    convention: Convention
+    operators: tuple[OperatorCount, ...]
+    footprint: Footprint
+
+    @property
+    def total(self) -> Count:
+        """The sum over all operators."""
+        return total(self.operators)
+
+
+def analyze(workload: Workload, convention: Convention = EXACT) -> Analysis:
+    """Counts and footprint of a workload; longer tables stand for positions that it lacks."""
+    graph = workload.graph()
+    if workload.task is Task.GENERATE:
+        counts = count_generation(workload.step, workload.tokens, convention)
+    else:
+        counts = count(graph, convention)
+    return Analysis(
+        workload=workload,
+        convention=convention,
+        operators=counts,
+        footprint=footprint(graph, convention),
+    )
+
+
+def find_model(name: str, *, image_size: int | None = None) -> Model:
+    """The preset of that name, or the model whose config.json stands in that folder.
+
+    image_size: for models that see images. Raises UnknownNameError for what is neither, InputError
+    for an image size that makes no sense, CheckpointError for a folder that cannot be read.
+    """
+    folder = None
+    try:
+        architecture, config = architecture_of(name)
+    except UnknownNameError:
+        if "/" not in name and not Path(name).exists():
+            raise UnknownNameError("MODEL", "model", name, preset_names()) from None
+        folder = Path(name)
+        architecture, config = read_architecture(folder)
+        name = folder.resolve().name
+    if image_size is not None:
+        if architecture.sees_tokens:
+            raise InputError(
+                f"--image-size {image_size}", f"{name} sees tokens, not images", hint="--seq-len"
+            )
+        config = replace(config, image_size=image_size)
+    return Model(name=name, architecture=architecture, config=config, folder=folder)
+
+
+def workloads(
+    model: Model, *, lengths: Sequence[int] | None = None, task: Task | None = None, batch: int = 1
+) -> tuple[Workload, ...]:
+    """One workload per sequence length; the model's usual task unless one is given.
+
+    Raises InputError for a task that the model cannot do, for lengths where it sees images, and for
+    sizes that make no sense.
+    """
+    chosen = model.tasks[0] if task is None else task
+    if chosen not in model.tasks:
+        raise InputError(
+            f"--phase {chosen}",
+            f"{model.name} does not {chosen}",
+            need=f"one of {', '.join(model.tasks)}",
+        )
+    if not model.architecture.sees_tokens:
+        if lengths is not None:
+            raise InputError(
+                "--seq-len",
+                f"{model.name} sees images, not sequences",
+                hint="leave --seq-len out; --image-size sets the height and width in pixels",
+            )
+        lengths = (1,)
+    for flag, size in (("--batch", batch), *(("--seq-len", n) for n in lengths or ())):
+        if not 1 <= size <= LARGEST:
+            need = f"a whole number from 1 to {LARGEST:,}"
+            raise InputError(flag, "makes no sense", got=f"{size:,}", need=need)
+    return tuple(
+        Workload(model=model, task=chosen, batch=batch, tokens=tokens)
+        for tokens in lengths or USUAL_LENGTHS
+    )
