@@ -107,6 +107,14 @@ def test_csv_has_a_line_per_part_and_a_total(capsys: Capture) -> None:
     assert int(lines[-1]["weight_bytes"]) > 400e6
 
 
+def test_the_element_type_scales_bytes_not_operations(capsys: Capture) -> None:
+    usual = as_json(capsys, "llama-3-8b", "--phase", "decode")["workloads"][0]
+    half = as_json(capsys, "llama-3-8b", "--phase", "decode", "--dtype", "bfloat16")["workloads"][0]
+    assert half["flops"] == usual["flops"]
+    assert 2 * half["footprint"]["weight_bytes"] == usual["footprint"]["weight_bytes"]
+    assert half["footprint"]["weight_bytes"] == 2 * 8_030_261_248
+
+
 def test_a_folder_needs_config_json_alone(capsys: Capture, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -180,6 +188,9 @@ def test_lengths_are_read(text: str, lengths: tuple[int, ...]) -> None:
         (["bert-base", "--phase", "decode"], "--phase decode: bert-base does not decode; need one"),
         (["gpt2", "--phase", "encode"], "need one of generate, prefill, decode"),
         (["gpt2", "--phase", "train"], "'train' is not one of"),
+        (["bert-base", "--dtype", "int8", "--convention", "survey"], "one byte per element"),
+        (["b" * 300], "MODEL: unknown model"),
+        ([""], "MODEL: unknown model"),
         (["bert-base", "--convention", "exakt"], "did you mean 'exact'?"),
         (["bert-base", "--image-size", "224"], "bert-base sees tokens, not images"),
         (["resnet50", "--seq-len", "128"], "resnet50 sees images, not sequences\n\nhint: leave"),

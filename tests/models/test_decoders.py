@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from inferstack.ir.graph import TensorRole
 from inferstack.models.architecture import architectures, build, random_weights
 from inferstack.models.decoder import FINAL_NORM, LOGITS, caches_of
 from inferstack.models.gpt2 import Gpt2Config
+from inferstack.models.hugging_face import load_checkpoint, read_architecture
 from inferstack.models.llama import LlamaConfig
 from inferstack.models.scenario import Scenario
 from inferstack.ops.execute import execute
@@ -201,6 +204,23 @@ def test_sequences_beyond_the_positions_are_refused(family: str) -> None:
         graph(family, Scenario.encode(4))
 
 
+def test_a_decoder_is_not_run_from_a_folder_yet(tmp_path: Path) -> None:
+    content = {
+        "model_type": "gpt2",
+        "activation_function": "gelu_new",
+        "n_embd": 8,
+        "n_head": 2,
+        "n_layer": 1,
+        "vocab_size": 9,
+        "n_positions": 16,
+        "layer_norm_epsilon": 1e-5,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_architecture(tmp_path)[1].feed_forward == 32
+    with pytest.raises(CheckpointError, match=r"the weights of this model_type are not read yet"):
+        load_checkpoint(tmp_path, seq_len=4)
+
+
 def test_configs_are_read_strictly() -> None:
     form = architectures()["llama"].hugging_face
     assert form is not None
@@ -218,5 +238,7 @@ def test_configs_are_read_strictly() -> None:
     }
     with pytest.raises(CheckpointError, match="num_attention_heads is not a multiple"):
         form.read_config("config.json", content)
+    with pytest.raises(CheckpointError, match=r"head_dim .* got 32, need 16"):
+        form.read_config("config.json", {**content, "num_key_value_heads": 2, "head_dim": 32})
     config = form.read_config("config.json", {**content, "num_key_value_heads": 2})
     assert (config.kv_heads, config.theta, config.tied) == (2, 10000.0, False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from inferstack.analysis.elements import touched_elements
 from inferstack.core.dtypes import DType
-from inferstack.core.errors import UnknownNameError
+from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.units import FLOPS_PER_MAC
 from inferstack.ir.graph import Graph, Operator, Tensor
 from inferstack.models.blocks import EMBEDDING, HEAD, PROJECTION
@@ -41,13 +41,24 @@ class Site:
 
 
 class Convention:
-    """Each MAC is two operations, each touched element moves once, in its own type."""
+    """Each MAC is two operations, each touched element moves once.
+
+    element: the type that stands for every floating-point one; None leaves each its own.
+    """
 
     name = "exact"
-    summary = (
-        "every operator; each element that the loops touch moves once, in its own type; "
-        "a multiply-accumulate is 2 FLOP"
-    )
+
+    def __init__(self, element: DType | None = None) -> None:
+        self.element = element
+
+    @property
+    def summary(self) -> str:
+        """What counts, for the reader of a table."""
+        wide = self.element.value if self.element else "its own type"
+        return (
+            f"every operator; each element that the loops touch moves once, in {wide}; "
+            "a multiply-accumulate is 2 FLOP"
+        )
 
     def includes(self, operator: Operator) -> bool:
         """Whether the operator is counted at all."""
@@ -64,7 +75,9 @@ class Convention:
 
     def size_bytes(self, tensor: Tensor, elements: int) -> int:
         """Bytes of that many elements of `tensor`."""
-        return tensor.dtype.size_bytes(elements)
+        if self.element is None or tensor.dtype.is_integer:
+            return tensor.dtype.size_bytes(elements)
+        return self.element.size_bytes(elements)
 
     def traffic_bytes(self, site: Site) -> int:
         """Bytes that one execution of the operator moves, with ideal reuse."""
@@ -83,10 +96,14 @@ class SurveyConvention(Convention):
     """
 
     name = "survey"
-    summary = (
-        "as Kim et al. 2023 (arXiv:2302.14017) count: the blocks alone, 1 byte per element, "
-        "no biases, no embeddings, no head"
-    )
+
+    @property
+    def summary(self) -> str:
+        """What counts, for the reader of a table."""
+        return (
+            "as Kim et al. 2023 (arXiv:2302.14017) count: the blocks alone, 1 byte per element, "
+            "no biases, no embeddings, no head"
+        )
 
     def includes(self, operator: Operator) -> bool:
         """See the class."""
@@ -150,8 +167,19 @@ SURVEY = SurveyConvention()
 CONVENTIONS = {convention.name: convention for convention in (EXACT, SURVEY)}
 
 
-def convention_named(name: str) -> Convention:
-    """The convention of that name. Raises UnknownNameError."""
+def convention_named(name: str, element: DType | None = None) -> Convention:
+    """The convention of that name, with the element type that stands for floating point.
+
+    Raises UnknownNameError, and InputError for an element type where the convention has its own.
+    """
     if name not in CONVENTIONS:
         raise UnknownNameError("--convention", "convention", name, CONVENTIONS)
-    return CONVENTIONS[name]
+    if element is None:
+        return CONVENTIONS[name]
+    if name != EXACT.name:
+        raise InputError(
+            f"--dtype {element.value}",
+            f"the convention {name} has one byte per element",
+            hint=f"--convention {EXACT.name}",
+        )
+    return Convention(element)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -134,7 +135,7 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
     try:
         architecture, config = architecture_of(name)
     except UnknownNameError:
-        if "/" not in name and not Path(name).exists():
+        if "/" not in name and not os.path.exists(name):  # False too for what is no path
             raise UnknownNameError("MODEL", "model", name, preset_names()) from None
         folder = Path(name)
         architecture, config = read_architecture(folder)

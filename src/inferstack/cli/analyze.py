@@ -13,6 +13,7 @@ from inferstack.cli.console import session_of
 from inferstack.core.errors import InputError
 
 if TYPE_CHECKING:
+    from inferstack.analysis.convention import Convention
     from inferstack.cli.console import Session
     from inferstack.report.analysis import Row
 
@@ -28,6 +29,16 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+
+
+class ElementType(StrEnum):
+    """What an element of weights and activations is."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+    INT4 = "int4"
 
 
 class Group(StrEnum):
@@ -64,6 +75,10 @@ def register(app: typer.Typer) -> None:
         convention: Annotated[
             str, typer.Option(help="exact, or survey: as Kim et al. 2023 count.")
         ] = "exact",
+        dtype: Annotated[
+            ElementType | None,
+            typer.Option(help="Weights and activations, for exact. [default: float32]"),
+        ] = None,
         by: Annotated[Group, typer.Option(help="What a row is.")] = Group.PART,
         on: Annotated[
             str | None,
@@ -81,6 +96,7 @@ def register(app: typer.Typer) -> None:
         """
         from inferstack.analysis.convention import convention_named
         from inferstack.analysis.workload import find_model, workloads
+        from inferstack.core.dtypes import DType
         from inferstack.report import analysis as report
 
         session = session_of(context)
@@ -88,12 +104,12 @@ def register(app: typer.Typer) -> None:
             from inferstack.report.path import check_report_path
 
             check_report_path(roofline, "--roofline")
-        counted = convention_named(convention)
+        counted = convention_named(convention, DType(dtype.value) if dtype else None)
         found = find_model(model, image_size=image_size)
         lengths = None if seq_len is None else read_lengths(seq_len)
         asked = workloads(found, lengths=lengths, task=phase, batch=batch)
         _say_what_is_stretched(session, asked)
-        rows = _rows(asked, counted.name, on)
+        rows = _rows(asked, counted, on)
         if form is Format.JSON:
             session.show_json(report.to_json(rows))
         elif form is Format.CSV:
@@ -135,12 +151,10 @@ def _say_what_is_stretched(session: Session, asked: tuple[Workload, ...]) -> Non
         )
 
 
-def _rows(asked: tuple[Workload, ...], convention: str, on: str | None) -> list[Row]:
-    from inferstack.analysis.convention import convention_named
+def _rows(asked: tuple[Workload, ...], counted: Convention, on: str | None) -> list[Row]:
     from inferstack.analysis.workload import analyze
     from inferstack.report.analysis import OnMachine
 
-    counted = convention_named(convention)
     analyses = [analyze(workload, counted) for workload in asked]
     if on is None:
         return [(analysis, None) for analysis in analyses]

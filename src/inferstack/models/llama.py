@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferstack.core.errors import InputError
+from inferstack.core.errors import CheckpointError, InputError
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import StoredWeight, WeightSource
 from inferstack.models.blocks import EMBEDDING, FEED_FORWARD, HEAD, OTHER, PROJECTION
@@ -71,13 +71,21 @@ class LlamaHuggingFace:
     reads_weights = False
 
     def read_config(self, where: str, content: Mapping[str, object]) -> LlamaConfig:
-        """Reads what the graph depends on; refuses what it would have to ignore."""
+        """Reads what the graph's shapes depend on; refuses what it would have to ignore.
+
+        Scaled rotary angles (rope_scaling) change values, no shape, and are let through.
+        """
         file = ConfigFile(where, content)
         file.only("hidden_act", "silu")
         file.only("attention_bias", False)
         file.only("mlp_bias", False)
         hidden, heads = file.whole("hidden_size", 2**16), file.whole("num_attention_heads", 2**12)
         file.multiple("hidden_size", hidden, "num_attention_heads", heads)
+        if content.get("head_dim") is not None:
+            width = file.whole("head_dim", 2**16)
+            if width != hidden // heads:
+                what = "head_dim is not hidden_size / num_attention_heads"
+                raise CheckpointError(where, what, got=width, need=hidden // heads)
         grouped = content.get("num_key_value_heads") is not None
         kv_heads = file.whole("num_key_value_heads", heads) if grouped else heads
         file.multiple("num_attention_heads", heads, "num_key_value_heads", kv_heads)

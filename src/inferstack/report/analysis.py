@@ -182,6 +182,7 @@ def to_json(rows: Sequence[Row]) -> dict[str, Any]:
         "phase": workload.task.value,
         "batch": workload.batch,
         "convention": first.convention.name,
+        "dtype": first.convention.element.value if first.convention.element else None,
         "accelerator": _machine_json(machine) if machine else None,
         "workloads": [_workload_json(analysis, on) for analysis, on in rows],
     }
