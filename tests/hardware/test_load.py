@@ -112,7 +112,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
                 "'gemmini'? "
                 "`sources` has survey, gemmini, clock, fill, latency, horowitz-mac, horowitz-dram, "
                 "horowitz-sram, horowitz-instruction, host-softmax, host-gelu, host-layernorm, "
-                "host-add, host-quantization, host-other"
+                "host-add, host-quantization, host-copy, host-pool, host-other"
             ),
         ),
         (

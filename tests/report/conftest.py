@@ -145,6 +145,7 @@ def result() -> Optimization:
         sentences=100,
         calibration_sentences=64,
         pairs=1500,
+        truncated=0,
         decisions=tuple(decisions),
         sources={"gemmini": sources, "gemmini-ibert": sources},
         files={"integer model": "report/model.safetensors", "mappings": "report/mappings.json"},

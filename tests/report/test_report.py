@@ -177,7 +177,7 @@ def test_json_keys_of_version_one(result: Optimization) -> None:
     data = to_json(result)
     assert sorted(data) == [
         "calibration_sentences", "decisions", "files", "inferstack_version", "model", "pairs",
-        "schema_version", "sentences", "seq_len", "sources",
+        "schema_version", "sentences", "seq_len", "sources", "truncated",
     ]  # fmt: skip
     assert sorted(data["decisions"][0]) == [
         "accelerator", "accuracy", "array_utilization", "bit_exact_tensors", "clock_hz", "cycles",

@@ -9,18 +9,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "samples" / "all-MiniLM-L6-v2"
-SENTENCES = ROOT.parent / "shared" / "data" / "stsb-ccbysa" / "sts-dev.tsv"
-
 
 @pytest.mark.slow
-def test_minilm_is_bit_exact_in_every_tensor() -> None:
-    if not (MODEL / "model.safetensors").exists():
-        pytest.skip("the sample checkpoint is not in samples/ (make samples)")
-    if not SENTENCES.exists():
-        pytest.skip("the evaluation data is not beside the repository")
-    command = [ROOT / "benchmarks" / "simulator.py", "--model", MODEL, "--sentences", SENTENCES]
+def test_minilm_is_bit_exact_in_every_tensor(repository: Path, sample_folder: Path) -> None:
+    sentences = repository / "data" / "sentences.txt"
+    program = repository / "benchmarks" / "simulator.py"
+    command = [program, "--model", sample_folder, "--sentences", sentences]
     done = subprocess.run(
         [sys.executable, *map(str, command)], capture_output=True, text=True, check=True
     )

@@ -236,10 +236,15 @@ def test_a_machine_without_units_leaves_the_rest_to_its_host(make: Maker) -> Non
         "gelu": "host",
         "outer": "array",
     }
+    by_name = {operator.name: operator for operator in graph.operators}
     gelu = next(operator for operator in run.operators if operator.operator == "gelu")
     expected = gemmini.host.cycles_per_element["gelu"] * 37 * 90
     assert expected <= gelu.cycles < expected + 1
-    assert gelu.energy_pj == gelu.cycles * gemmini.host.pj_per_cycle
+    moved = gelu.timing.dram_read_bytes + gelu.timing.dram_written_bytes
+    tables = sum(t.size_bytes for s, t in graph.operands(by_name["gelu"]).items() if s != "x")
+    assert moved == 37 * 90 * (4 + 1) + tables
+    dram = gemmini.levels[0].read_pj_per_byte
+    assert gelu.energy_pj == gelu.cycles * gemmini.host.pj_per_cycle + moved * dram
     schedules["inner"] = mapping(graph, "inner", "mnk", tile, ("gelu",))
     with pytest.raises(MappingError, match="gemmini has no unit for it; got gelu"):
         simulate_graph(graph, schedules, gemmini, make.feeds)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from inferstack.core.progress import Progress, silent
 
 if TYPE_CHECKING:
     import typer
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 REDIRECTED_COLUMNS = 120
 """Width of a table that goes to a file or a pipe: wide enough for every table of ours."""
-
-Report = Callable[[str, int, int], None]
-"""(what is being done, steps finished, steps in all): what long work calls as it goes on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,10 +58,10 @@ class Session:
         self.narrate(f"wrote {path}: {what}")
 
     @contextmanager
-    def progress(self) -> Iterator[Report]:
+    def progress(self) -> Iterator[Progress]:
         """A progress bar on stderr; silent with --quiet and where stderr is no terminal."""
         if self.quiet or not sys.stderr.isatty():
-            yield lambda what, done, total: None
+            yield silent
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -107,8 +107,9 @@ class Decision:
 class Optimization:
     """The whole result of `inferstack optimize`.
 
-    sources: of the accelerators' numbers, by accelerator name and dotted path.
-    files: what was written beside the report, by what it is.
+    truncated: texts that were longer than seq_len and lost their end. sources: of the accelerators'
+    numbers, by accelerator name and dotted path. files: what was written beside the report, by what
+    it is.
     """
 
     model: str
@@ -116,6 +117,7 @@ class Optimization:
     sentences: int
     calibration_sentences: int
     pairs: int
+    truncated: int
     decisions: tuple[Decision, ...]
     sources: Mapping[str, Mapping[str, Source]]
     files: Mapping[str, str]

@@ -77,7 +77,7 @@ def _counts(rows: Sequence[Row], group: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for analysis, on in rows:
         whole, sums = analysis.total, on.cycles(group) if on else {}
-        label = _size(analysis)
+        label = size_of(analysis)
         for name, part in _ordered(GROUPS[group](analysis.operators)):
             cells = [*_cells(part), *_time(sums.get(name, 0), sum(sums.values()), on)]
             cells[1:1] = [_share(part.flops, whole.flops)]
@@ -101,7 +101,7 @@ def _footprints(rows: Sequence[Row]) -> Table:
         held = analysis.footprint
         sizes = [held.weight_bytes, *([held.cache_bytes] if has_cache else [])]
         sizes += [held.peak_activation_bytes, held.total_bytes]
-        table.add_row(_size(analysis), *(shown.quantity(size, "B") for size in sizes))
+        table.add_row(size_of(analysis), *(shown.quantity(size, "B") for size in sizes))
     return table
 
 
@@ -165,7 +165,8 @@ def _size_name(analysis: Analysis) -> str:
     return "seq-len" if analysis.workload.model.architecture.sees_tokens else "image"
 
 
-def _size(analysis: Analysis) -> str:
+def size_of(analysis: Analysis) -> str:
+    """The sequence length, or the edge of the image."""
     if analysis.workload.model.architecture.sees_tokens:
         return f"{analysis.workload.tokens:,}"
     return str(analysis.workload.model.config.image_size)
@@ -248,7 +249,7 @@ def to_csv(rows: Sequence[Row], group: str) -> str:
     for analysis, on in rows:
         workload, held = analysis.workload, analysis.footprint
         sums = on.cycles(group) if on else {}
-        size = _size(analysis).replace(",", "")
+        size = size_of(analysis).replace(",", "")
         names = (workload.model.name, workload.task.value)
         front = (*names, workload.batch, analysis.convention.name, size)
         for name, part in _ordered(GROUPS[group](analysis.operators)):

@@ -48,8 +48,9 @@ def _schedules(decision: Decision) -> list[_Schedule]:
     for operator in decision.operators:
         if operator.mapping is None:
             continue
-        nest = operator.mapping.replace(operator.name, "")
-        certificate = (operator.certificate or "").replace(operator.name, "")
+        nest, certificate = operator.mapping, operator.certificate or ""
+        for name in (operator.name, *operator.fused):
+            nest, certificate = nest.replace(name, ""), certificate.replace(name, "")
         key = (operator.kind, nest, certificate, operator.cycles)
         found.setdefault(key, _Schedule(operator)).names.append(operator.name)
     return list(found.values())

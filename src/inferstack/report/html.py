@@ -139,15 +139,16 @@ def _share_of_claim(decision: Decision, claim: Claim) -> float:
 
 def _stack_note(result: Optimization) -> str:
     return (
-        "Each row keeps everything above it. Gains are in cycles; the array column counts the "
-        "multiply-accumulates done over those possible in all cycles, host included."
+        "Each row keeps everything above it. Gains say how many times less. The array column "
+        "counts the multiply-accumulates done over those possible in all cycles, host included."
     )
 
 
 def _cost_table(result: Optimization) -> str:
     with_pairs = any(d.accuracy.spearman_compressed is not None for d in result.decisions)
     heads = ["decision", "cycles", "latency", "energy", "EDP", "DRAM", "array"]
-    heads += ["vs above", "vs first", "cosine mean", "cosine worst"]
+    heads += ["cycles vs above", "cycles vs first", "EDP vs above", "EDP vs first"]
+    heads += ["cosine mean", "cosine worst"]
     heads += ["Spearman", "fp32"] if with_pairs else []
     rows = []
     above: Decision | None = None
@@ -162,6 +163,8 @@ def _cost_table(result: Optimization) -> str:
             shown.percent(decision.array_utilization),
             shown.gain(above.cycles, decision.cycles) if above else "",
             shown.gain(first.cycles, decision.cycles) if above else "",
+            shown.gain(above.edp_pj_s, decision.edp_pj_s) if above else "",
+            shown.gain(first.edp_pj_s, decision.edp_pj_s) if above else "",
             f"{accuracy.mean_cosine:.4f}",
             f"{accuracy.worst_cosine:.4f}",
         ]

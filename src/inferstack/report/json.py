@@ -26,6 +26,7 @@ def to_json(result: Optimization) -> dict[str, Any]:
         "sentences": result.sentences,
         "calibration_sentences": result.calibration_sentences,
         "pairs": result.pairs,
+        "truncated": result.truncated,
         "decisions": decisions,
         "sources": {
             name: {

@@ -19,22 +19,30 @@ MARGIN = 3
 
 
 def write_roofline(
-    path: Path, title: str, drawn: Sequence[tuple[str, Roofline]], flag: str = "--roofline"
+    path: Path,
+    title: str,
+    note: str,
+    drawn: Sequence[tuple[str, Roofline]],
+    flag: str = "--roofline",
 ) -> None:
-    """Writes the page of several rooflines under one roof, each with its label."""
-    write_page(path, to_html(title, drawn), flag)
+    """Writes the page of several rooflines under one roof.
+
+    note: how the bytes were counted. drawn: each roofline with the label of its points.
+    """
+    write_page(path, to_html(title, note, drawn), flag)
 
 
-def to_html(title: str, drawn: Sequence[tuple[str, Roofline]]) -> str:
+def to_html(title: str, note: str, drawn: Sequence[tuple[str, Roofline]]) -> str:
     """The whole page."""
     roof = drawn[0][1].roof
-    note = (
+    text = (
         f"What {roof.name} could reach on each part at its arithmetic intensity: "
         f"{shown.quantity(roof.peak_flops_per_s, 'FLOP/s')} at most, "
         f"{shown.quantity(roof.bandwidth_bytes_per_s, 'B/s')} from DRAM, so that everything below "
-        f"{roof.ridge_flops_per_byte:.1f} FLOP per byte waits for memory. Modelled, not measured."
+        f"{roof.ridge_flops_per_byte:.1f} FLOP per byte waits for memory. Modelled, not measured. "
+        f"Counted: {note}."
     )
-    body = f"<h1>{html.escape(title)}</h1>\n{section('Roofline', note, _figure(drawn))}"
+    body = f"<h1>{html.escape(title)}</h1>\n{section('Roofline', text, _figure(drawn))}"
     return page(title, body, __version__)
 
 
@@ -58,17 +66,20 @@ def _figure(drawn: Sequence[tuple[str, Roofline]]) -> str:
         name=html.escape(f"roof of {roof.name}"),
         hoverinfo="skip",
     )
-    for index, (label, line) in enumerate(drawn):
+    parts = dict.fromkeys(point.name for _, line in drawn for point in line.points)
+    for index, part in enumerate(parts):
+        points = [(label, p) for label, line in drawn for p in line.points if p.name == part]
         figure.add_scatter(
-            x=[point.intensity for point in line.points],
-            y=[point.attainable_flops_per_s for point in line.points],
+            x=[point.intensity for _, point in points],
+            y=[point.attainable_flops_per_s for _, point in points],
             mode="markers+text",
-            name=html.escape(label),
+            name=html.escape(part),
             marker={"color": DECISION_COLOURS[index % len(DECISION_COLOURS)], "size": 11},
-            text=[html.escape(point.name) for point in line.points],
-            textposition="bottom right",
+            text=[html.escape(label) for label, _ in points],
+            # By turns: on the flat part of the roof, neighbours would write over each other.
+            textposition="top left" if index % 2 else "bottom right",
             textfont={"size": 11},
-            hovertemplate="%{text}<br>%{x:.2f} FLOP/B, at most %{y:.3s}FLOP/s",
+            hovertemplate="%{text}: %{x:.2f} FLOP/B, at most %{y:.3s}FLOP/s",
         )
     figure.update_xaxes(type="log", title="FLOP per byte", **ticks([low, high], ""))
     figure.update_yaxes(type="log", title="attainable FLOP per second", **ticks(heights, "FLOP/s"))

@@ -1,6 +1,8 @@
-"""The stack of decisions in a terminal: three tables of one row per decision, 100 columns wide."""
+"""The stack of decisions in a terminal: four tables of one row per decision, 100 columns wide."""
 
 from __future__ import annotations
+
+from operator import attrgetter
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -14,8 +16,14 @@ from inferstack.report import format as shown
 
 
 def to_tables(result: Optimization) -> RenderableType:
-    """Costs, time by kind of work, accuracy, and what the figures rest on."""
-    return Group(_costs(result), _shares(result), _accuracy(result), Text(footnote(result)))
+    """Costs, gains, time by kind of work, accuracy, and what the figures rest on."""
+    return Group(
+        _costs(result),
+        _gains(result),
+        _shares(result),
+        _accuracy(result),
+        Text(footnote(result)),
+    )
 
 
 def _table(title: str) -> Table:
@@ -28,11 +36,9 @@ def _table(title: str) -> Table:
 
 def _costs(result: Optimization) -> Table:
     table = _table(f"{result.model}, sequence length {result.seq_len}: one forward pass")
-    for name in ("cycles", "latency", "energy", "EDP", "DRAM", "array", "vs above", "vs first"):
+    for name in ("cycles", "latency", "energy", "EDP", "DRAM", "array"):
         table.add_column(name, justify="right", no_wrap=True)
-    above: Decision | None = None
     for decision in result.decisions:
-        first = result.decisions[0]
         table.add_row(
             Text(decision.name),
             shown.quantity(decision.cycles, ""),
@@ -41,9 +47,24 @@ def _costs(result: Optimization) -> Table:
             shown.energy_delay(decision.edp_pj_s),
             shown.quantity(decision.dram_bytes, "B"),
             shown.percent(decision.array_utilization),
-            shown.gain(above.cycles, decision.cycles) if above else "",
-            shown.gain(first.cycles, decision.cycles) if above else "",
         )
+    return table
+
+
+def _gains(result: Optimization) -> Table:
+    table = _table("times less than the row above / than the first row")
+    figures = {"cycles": "cycles", "energy": "energy_pj", "EDP": "edp_pj_s"}
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("on", no_wrap=True)
+    above: Decision | None = None
+    for decision in result.decisions:
+        cells = []
+        for figure in map(attrgetter, figures.values()):
+            sides = () if above is None else (above, result.decisions[0])
+            gains = [shown.gain(figure(before), figure(decision)) for before in sides]
+            cells.append(" / ".join(gains))
+        table.add_row(Text(decision.name), *cells, Text(decision.accelerator))
         above = decision
     return table
 
@@ -82,7 +103,8 @@ def _accuracy(result: Optimization) -> Table:
 def footnote(result: Optimization) -> str:
     """How the figures came to be."""
     lines = [
-        "vs: times fewer cycles. array: MACs done over MACs possible in all cycles, host included."
+        "array: MACs done over MACs possible in all cycles, host included.",
+        "share of time of a fused operator: what its group lasts longer with it.",
     ]
     shares = ", ".join(_simulated_share(decision) for decision in result.decisions)
     if shares:
@@ -91,6 +113,10 @@ def footnote(result: Optimization) -> str:
         "energy: modelled from published 45 nm figures. accuracy: measured over "
         f"{result.sentences} sentences" + (f" and {result.pairs} pairs." if result.pairs else ".")
     )
+    if result.truncated:
+        lines.append(
+            f"{result.truncated} texts are longer than {result.seq_len} tokens: their ends are cut."
+        )
     if result.decisions:
         tensors = result.decisions[-1].bit_exact_tensors
         lines.append(

@@ -6,6 +6,7 @@ import math
 
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.ir.graph import Graph, Operator
+from inferstack.ops.registry import rule_for
 from inferstack.simulate.machine import Timing
 
 ACCELERATED = ("matmul", "attention_scores", "attention_context")
@@ -23,21 +24,42 @@ def on_host(graph: Graph, operator: Operator, accelerator: Accelerator) -> bool:
     return True
 
 
+def _points(graph: Graph, operator: Operator) -> int:
+    """Elements that the operator walks: of its result, or of what it reduces."""
+    rule, operands = rule_for(operator), graph.operands(operator)
+    return rule.space(operands, graph.result(operator), operator.attributes).points
+
+
 def host_cycles(graph: Graph, operator: Operator, accelerator: Accelerator) -> int:
-    """Cycles per element of the output times its elements."""
+    """Cycles per element times the elements that the operator walks."""
     host = accelerator.host
     rate = host.cycles_per_element.get(operator.kind, host.default_cycles_per_element)
-    return math.ceil(graph.result(operator).elements * rate)
+    return math.ceil(_points(graph, operator) * rate)
+
+
+def host_bytes(graph: Graph, operator: Operator) -> tuple[int, int]:
+    """(read, written) of DRAM: operands once, of a table no more elements than points that gather.
+
+    Nothing stays on the chip between two operators of the host.
+    """
+    operands, result = graph.operands(operator), graph.result(operator)
+    points = _points(graph, operator)
+    read = sum(
+        tensor.dtype.size_bytes(min(tensor.elements, points))
+        for tensor in {tensor.name: tensor for tensor in operands.values()}.values()
+    )
+    return read, result.size_bytes
 
 
 def host_timing(graph: Graph, operator: Operator, accelerator: Accelerator) -> Timing:
-    """The operator's time on the host; its memory traffic is part of the cycles per element."""
+    """The operator on the host; the cycles per element include those of its memory traffic."""
     cycles = host_cycles(graph, operator, accelerator)
+    read, written = host_bytes(graph, operator)
     return Timing(
         cycles=cycles,
         busy_cycles={"host": cycles},
-        dram_read_bytes=0,
-        dram_written_bytes=0,
+        dram_read_bytes=read,
+        dram_written_bytes=written,
         scratchpad_read_bytes=0,
         scratchpad_written_bytes=0,
         accumulator_read_bytes=0,

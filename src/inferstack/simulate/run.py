@@ -6,8 +6,8 @@ distinct code is timed once; values are computed per sentence and compared with 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dictionary
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -179,15 +179,18 @@ def simulate_graph(
     feeds: Dictionary[str, Array] | None = None,
     *,
     check: bool = True,
+    simulator: Simulator | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Run:
     """The graph on the machine: time always, values where there are feeds.
 
     mappings: by name of the contraction. feeds: an array per input, with any number of sentences on
     the leading axis; each runs alone. check: compare every tensor with the reference.
+    simulator: remembers the timing of code between calls. progress: called with 1 a sentence.
     Raises CheckFailedError where the machine and the reference differ, MappingError for a mapping
     that cannot run, InputError for feeds that do not fit.
     """
-    simulator = Simulator(accelerator)
+    simulator = simulator or Simulator(accelerator)
     away = {name for mapping in mappings.values() for name in mapping.fused}
     heads = [operator for operator in graph.operators if operator.name not in away]
     programs: dict[str, isa.Program] = {}
@@ -214,7 +217,7 @@ def simulate_graph(
     if feeds is None:
         return Run(graph=graph.name, accelerator=accelerator.name, operators=tuple(runs))
     outputs, count, checked = _values(
-        graph, _ordered(graph, heads, programs), programs, feeds, check
+        graph, _ordered(graph, heads, programs), programs, feeds, check, progress
     )
     return Run(
         graph=graph.name,
@@ -258,6 +261,7 @@ def _values(
     programs: Dictionary[str, isa.Program],
     feeds: Dictionary[str, Array],
     check: bool,
+    progress: Callable[[int], None] | None,
 ) -> tuple[dict[str, Array], int, int]:
     """(outputs, sentences, tensors compared)."""
     spill = max((s for p in programs.values() for o, s in _sizes(p) if o == isa.SPILL), default=0)
@@ -278,6 +282,8 @@ def _values(
                 checked += 1
         for name in graph.outputs:
             outputs[name].append(layout.view(memory, name).copy())
+        if progress is not None:
+            progress(1)
     return {name: np.concatenate(parts) for name, parts in outputs.items()}, count, checked
 
 

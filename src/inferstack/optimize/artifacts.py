@@ -1,0 +1,113 @@
+"""What a run leaves for the next command: the integer model, its schedules, statistics."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping as Dictionary
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferstack.compress.artifact import save
+from inferstack.core.errors import InputError
+from inferstack.core.files import write_atomically
+from inferstack.mapping.nest import Loop, Mapping, Node, Store
+
+if TYPE_CHECKING:
+    from inferstack.ir.graph import Graph
+    from inferstack.optimize.decide import Schedules
+    from inferstack.simulate.run import OperatorRun, Run
+
+MAPPINGS = "mappings.json"
+STATISTICS = "statistics.json"
+FORMAT = 1
+
+
+def check_folder(folder: Path, flag: str = "--out") -> None:
+    """Raises InputError where no folder can be made and written; makes nothing."""
+    where = f"{flag} {folder}"
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    if not existing.is_dir():
+        what = "is a file" if existing == folder.absolute() else f"{existing} is a file"
+        raise InputError(where, what, need="a folder, made if need be")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(where, f"{existing} cannot be written", hint="choose another folder")
+
+
+def write_artifacts(folder: Path, graph: Graph, schedules: Schedules, run: Run) -> dict[str, Path]:
+    """Writes the model, the mappings and the statistics; returns their paths by what they are."""
+    structure, values = save(graph, folder)
+    mappings, statistics = folder / MAPPINGS, folder / STATISTICS
+    write_atomically(mappings, _json(_mappings(schedules)))
+    write_atomically(statistics, _json(_statistics(run)))
+    return {
+        "integer model, structure": structure,
+        "integer model, values": values,
+        "mappings": mappings,
+        "statistics of the programs": statistics,
+    }
+
+
+def _json(record: Dictionary[str, Any]) -> str:
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+
+def _mappings(schedules: Schedules) -> dict[str, Any]:
+    return {
+        "format": "inferstack mappings",
+        "version": FORMAT,
+        "mappings": [_mapping(schedule.mapping) for schedule in schedules.values()],
+    }
+
+
+def _mapping(mapping: Mapping) -> dict[str, Any]:
+    return {
+        "operator": mapping.operator,
+        "accelerator": mapping.accelerator,
+        "fused": list(mapping.fused),
+        "nodes": [_node(node) for node in mapping.nodes],
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    if isinstance(node, Loop):
+        return {"loop": node.dim, "step": node.step}
+    if isinstance(node, Store):
+        record: dict[str, Any] = {"store": node.slot, "level": node.level}
+        return {**record, "refetched": True} if node.refetched else record
+    return {"spatial": node.dim, "extent": node.extent, "axis": node.axis}
+
+
+def _statistics(run: Run) -> dict[str, Any]:
+    return {
+        "format": "inferstack statistics",
+        "version": FORMAT,
+        "accelerator": run.accelerator,
+        "cycles": run.cycles,
+        "energy_pj": run.energy_pj,
+        "dram_bytes": run.dram_bytes,
+        "operators": [_operator(one) for one in run.operators],
+    }
+
+
+def _operator(run: OperatorRun) -> dict[str, Any]:
+    timing = run.timing
+    return {
+        "name": run.operator,
+        "fused": list(run.fused),
+        "unit": run.where,
+        "cycles": run.cycles,
+        "energy_pj": run.energy_pj,
+        "macs": timing.macs,
+        "busy_cycles": dict(timing.busy_cycles),
+        "stall_cycles": dict(timing.stalls),
+        "instructions": dict(timing.queue_counts),
+        "dram_read_bytes": timing.dram_read_bytes,
+        "dram_written_bytes": timing.dram_written_bytes,
+        "scratchpad_read_bytes": timing.scratchpad_read_bytes,
+        "scratchpad_written_bytes": timing.scratchpad_written_bytes,
+        "accumulator_read_bytes": timing.accumulator_read_bytes,
+        "accumulator_written_bytes": timing.accumulator_written_bytes,
+    }

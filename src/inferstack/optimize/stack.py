@@ -1,0 +1,182 @@
+"""The whole story: the stack of decisions from a float checkpoint to a fused integer program.
+
+    baseline                 int8 matmuls by Gemmini's heuristic, the rest in floating point
+    integer-only operators   units behind the accumulator, nothing is dequantized in between
+    memory split             the same SRAM, more of it for results
+    optimal schedule         exact search instead of the heuristic
+    fused schedule           epilogues too, where the search says that they gain
+
+Each row keeps everything above it, is run on the simulator, and has its accuracy measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferstack import __version__
+from inferstack.compress.calibration import Calibration
+from inferstack.compress.method import method
+from inferstack.core.errors import UnknownNameError
+from inferstack.core.infeasible import Infeasible
+from inferstack.core.progress import Progress, silent
+from inferstack.hardware.accelerator import Accelerator
+from inferstack.ir.graph import Graph
+from inferstack.mapping.operators import GREEDY
+from inferstack.mapping.search import OBJECTIVES
+from inferstack.models.data import Pairs
+from inferstack.models.hugging_face import CONFIG, WEIGHTS, load_checkpoint
+from inferstack.models.tokenizer import FILE as TOKENIZER
+from inferstack.optimize.artifacts import write_artifacts
+from inferstack.optimize.decide import EXACT, FUSED, Simulators, Step, decide, schedules_of
+from inferstack.optimize.evaluation import Evaluation, prepare, split
+from inferstack.optimize.machines import (
+    operand_and_result_level,
+    with_swapped_memories,
+    with_units,
+)
+from inferstack.optimize.result import Decision, Optimization
+from inferstack.optimize.stages import Stages, digest, digest_of_files
+from inferstack.simulate.support import check_simulable
+
+BASELINE_METHOD = "int8-float"
+INTEGER_METHOD = "integer-only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to optimize.
+
+    sentences: measure accuracy; without `calibration`, every third of them calibrates instead.
+    pairs: for the rank correlation. checked_sentences: how many of the sentences each row runs on
+    the simulator, every tensor compared with the reference. folder: of what is written, and of what
+    lets a stopped run go on.
+    """
+
+    model: Path
+    accelerator: Accelerator
+    seq_len: int
+    sentences: tuple[str, ...]
+    calibration: tuple[str, ...] | None
+    pairs: Pairs | None
+    objective: str
+    checked_sentences: int
+    folder: Path
+
+
+def optimize(request: Request, progress: Progress = silent) -> Optimization | Infeasible:
+    """Runs the stack. Raises InputError for what the user got wrong, CheckFailedError for bits."""
+    if request.objective not in OBJECTIVES:
+        raise UnknownNameError("--objective", "objective", request.objective, OBJECTIVES)
+    check_simulable(request.accelerator)
+    evaluation, name = _prepared(request)
+    calibration = evaluation.calibrate(progress)
+    steps = _steps(request.accelerator, evaluation.graph, calibration)
+    checked = {
+        name: values[: request.checked_sentences] for name, values in evaluation.measured.items()
+    }
+    simulators, decisions, files = Simulators(), list[Decision](), dict[str, Path]()
+    for step in steps:
+        progress(f"scheduling: {step.name}", 0, 1)
+        schedules = schedules_of(step, request.objective)
+        if isinstance(schedules, Infeasible):
+            return schedules
+        accuracy = evaluation.accuracy(step.graph, step.method, progress)
+        decision, run = decide(step, schedules, accuracy, checked, simulators, progress)
+        decisions.append(decision)
+        if step is steps[-1]:
+            files = write_artifacts(request.folder, step.graph, schedules, run)
+    return Optimization(
+        model=name,
+        seq_len=request.seq_len,
+        sentences=evaluation.sentences,
+        calibration_sentences=evaluation.calibration_sentences,
+        pairs=len(evaluation.scores),
+        truncated=evaluation.truncated,
+        decisions=tuple(decisions),
+        sources={step.accelerator.name: step.accelerator.sources for step in steps},
+        files={what: str(path) for what, path in files.items()},
+        version=__version__,
+    )
+
+
+def _prepared(request: Request) -> tuple[Evaluation, str]:
+    """The data with the model, and the model's name."""
+    checkpoint = load_checkpoint(request.model, seq_len=request.seq_len)
+    measured: Sequence[str] = request.sentences
+    calibrating: Sequence[str] | None = request.calibration
+    if calibrating is None:
+        calibrating, measured = split(request.sentences)
+    files = [request.model / name for name in (CONFIG, WEIGHTS, TOKENIZER)]
+    evaluation = prepare(
+        checkpoint,
+        model_key=digest(digest_of_files(files), request.seq_len),
+        calibration=calibrating,
+        sentences=measured,
+        pairs=request.pairs,
+        stages=Stages(folder=request.folder / "stages"),
+    )
+    return evaluation, checkpoint.name
+
+
+def _steps(accelerator: Accelerator, graph: Graph, calibration: Calibration) -> list[Step]:
+    """The rows; those that change nothing on this machine are left out."""
+    baseline = method(BASELINE_METHOD).apply(graph, calibration)
+    integer = method(INTEGER_METHOD).apply(graph, calibration)
+    units = with_units(accelerator)
+    swapped = with_swapped_memories(units)
+    machine = swapped or units
+    steps = [
+        Step(
+            name="baseline",
+            description="int8 matmuls on the array with the library's greedy tiles; everything "
+            "else in floating point on the host, quantized and dequantized around it.",
+            method=BASELINE_METHOD,
+            graph=baseline,
+            accelerator=accelerator,
+            schedule=GREEDY,
+        ),
+        Step(
+            name="integer-only operators",
+            description="i-GELU, i-softmax and i-LayerNorm in units behind the accumulator.",
+            method=INTEGER_METHOD,
+            graph=integer,
+            accelerator=units,
+            schedule=GREEDY,
+        ),
+        Step(
+            name="memory split",
+            description=_split_text(machine),
+            method=INTEGER_METHOD,
+            graph=integer,
+            accelerator=machine,
+            schedule=GREEDY,
+        ),
+        Step(
+            name="optimal schedule",
+            description="Each operator's tiles and loop order by exact search.",
+            method=INTEGER_METHOD,
+            graph=integer,
+            accelerator=machine,
+            schedule=EXACT,
+        ),
+        Step(
+            name="fused schedule",
+            description="Residual adds, GELU, softmax and LayerNorm on the output tile, where the "
+            "search says that it gains.",
+            method=INTEGER_METHOD,
+            graph=integer,
+            accelerator=machine,
+            schedule=FUSED,
+        ),
+    ]
+    return [step for step in steps if step.name != "memory split" or swapped is not None]
+
+
+def _split_text(machine: Accelerator) -> str:
+    sizes = [
+        f"{(level.capacity_bytes or 0) // 1024} KiB of {level.name}"
+        for level in operand_and_result_level(machine)
+    ]
+    return f"The same SRAM in all, {' and '.join(sizes)}."

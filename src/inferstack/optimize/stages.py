@@ -1,0 +1,65 @@
+"""Results of slow steps on disk, so that a run that was stopped goes on where it was.
+
+A stage is an array under a key that names everything it depends on. What cannot be read is computed
+again; two processes may share the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inferstack import __version__
+from inferstack.core.files import write_atomically
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+def digest(*parts: bytes | str | int) -> str:
+    """A key of these parts, in this order."""
+    made = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        made.update(len(data).to_bytes(8, "little") + data)
+    return made.hexdigest()
+
+
+def digest_of_files(paths: list[Path]) -> str:
+    """A key of the files' content."""
+    made = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with path.open("rb") as file:
+            made.update(hashlib.file_digest(file, "sha256").digest())
+    return made.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """The folder that keeps them."""
+
+    folder: Path
+
+    def array(self, what: str, key: str, compute: Callable[[], Array]) -> Array:
+        """The stored array of that key, or what `compute` gives, which is then stored."""
+        import numpy as np
+
+        path = self.folder / f"{what}-{digest(key, __version__)}.npy"
+        try:
+            stored: Array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            pass
+        else:
+            return stored
+        made = compute()
+        buffer = io.BytesIO()
+        np.save(buffer, made, allow_pickle=False)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
+        return made

@@ -1,0 +1,37 @@
+"""Which accelerators the machine can be: a Gemmini of any capacity, with or without units."""
+
+from __future__ import annotations
+
+from inferstack.core.errors import AcceleratorError
+from inferstack.hardware.accelerator import Accelerator, Role
+from inferstack.simulate.templates import BLOCK
+
+
+def check_simulable(accelerator: Accelerator) -> None:
+    """Raises AcceleratorError, naming the first thing that the instruction set cannot express."""
+    where = f"accelerator {accelerator.name}"
+    hint = "`inferstack analyze` and the mapper take any machine; gemmini.yaml shows this form"
+    inner = accelerator.levels[1:]
+    holds = [{role.value for role in level.holds} for level in inner]
+    if holds != [{Role.INPUT.value, Role.WEIGHT.value}, {Role.OUTPUT.value}]:
+        raise AcceleratorError(
+            where,
+            "the simulator has no instructions for these memories",
+            got="; ".join(
+                f"{level.name} ({', '.join(sorted(held))})"
+                for level, held in zip(inner, holds, strict=True)
+            ),
+            need="a scratchpad for input and weight, then an accumulator for the output",
+            hint=hint,
+        )
+    array = accelerator.array
+    shape = (array.rows, array.columns, tuple(array.row_dims), tuple(array.column_dims))
+    if shape != (BLOCK, BLOCK, ("k",), ("n",)):
+        raise AcceleratorError(
+            where,
+            "the simulator has no instructions for this array",
+            got=f"{array.rows} x {array.columns}, {', '.join(array.row_dims)} on rows and "
+            f"{', '.join(array.column_dims)} on columns",
+            need=f"{BLOCK} x {BLOCK}, k on rows and n on columns",
+            hint=hint,
+        )

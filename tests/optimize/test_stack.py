@@ -1,0 +1,193 @@
+"""The stack of decisions on a tiny model: what each row is, that it adds up and can go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inferstack.compress.accuracy import embed
+from inferstack.compress.artifact import load
+from inferstack.core.errors import AcceleratorError, UnknownNameError
+from inferstack.core.infeasible import Infeasible
+from inferstack.core.provenance import Claim
+from inferstack.hardware.area import with_capacities
+from inferstack.hardware.load import load_accelerator
+from inferstack.ir.graph import Work
+from inferstack.models.data import Pairs
+from inferstack.optimize.machines import with_swapped_memories, with_units
+from inferstack.optimize.result import Optimization
+from inferstack.optimize.stack import Request, optimize
+from inferstack.optimize.stages import Stages
+
+from .conftest import SENTENCES
+
+ROWS = [
+    "baseline",
+    "integer-only operators",
+    "memory split",
+    "optimal schedule",
+    "fused schedule",
+]
+
+
+def optimized(request: Request) -> Optimization:
+    """The result, which must be one."""
+    result = optimize(request)
+    assert isinstance(result, Optimization)
+    return result
+
+
+def test_five_rows_each_run_bit_for_bit(request_of_tiny: Request) -> None:
+    result = optimized(request_of_tiny)
+    assert [decision.name for decision in result.decisions] == ROWS
+    assert [decision.accelerator for decision in result.decisions] == [
+        "gemmini",
+        "gemmini-ibert-256-64",
+        *["gemmini-ibert"] * 3,
+    ]
+    assert (result.sentences, result.calibration_sentences, result.truncated) == (4, 3, 1)
+    for decision in result.decisions:
+        # Two sentences; every tensor that a group or an operator writes.
+        assert decision.bit_exact_tensors == 2 * len(decision.operators)
+        assert decision.cycles == sum(decision.cycles_by_work.values())
+        for operator in decision.operators:
+            assert sum(operator.cycles_by_work.values()) == operator.cycles
+            assert all(cycles >= 0 for cycles in operator.cycles_by_work.values())
+
+
+def test_the_baseline_quantizes_on_the_host_and_the_integer_rows_do_not(
+    request_of_tiny: Request,
+) -> None:
+    first, second, *_ = optimized(request_of_tiny).decisions
+    kinds = {o.kind for o in first.operators if o.unit == "host"}
+    assert {"softmax", "layernorm", "gelu", "add", "quantize", "dequantize"} <= kinds
+    assert all(o.claim is Claim.MODELLED for o in first.operators if o.unit == "host")
+    assert {o.kind for o in second.operators if o.unit == "vector unit"} == {
+        "softmax",
+        "layernorm",
+        "gelu",
+        "add",
+    }
+    # Only the last hidden state is dequantized, for the pooling.
+    assert [o.kind for o in second.operators if o.kind in ("quantize", "dequantize")] == [
+        "dequantize"
+    ]
+    assert second.cycles < first.cycles
+
+
+def test_searched_rows_have_certificates_and_gain(request_of_tiny: Request) -> None:
+    *_, split, optimal, fused = optimized(request_of_tiny).decisions
+    matmuls = [o for o in optimal.operators if o.macs]
+    assert all("proven optimal for edp" in (o.certificate or "") for o in matmuls)
+    assert all(o.certificate is None for o in split.operators)
+    assert optimal.edp_pj_s <= split.edp_pj_s * 1.02, "predicted optima, simulated"
+    assert fused.cycles < optimal.cycles
+    assert fused.dram_bytes < optimal.dram_bytes
+    group = next(o for o in fused.operators if "layer0.gelu" in o.fused)
+    assert set(group.cycles_by_work) == {Work.MATMUL, Work.ACTIVATION}
+    assert group.mapping is not None
+    assert "on the way out: layer0.gelu" in group.mapping
+
+
+def test_the_integer_model_is_written_and_gives_the_measured_embeddings(
+    request_of_tiny: Request,
+) -> None:
+    result = optimized(request_of_tiny)
+    graph = load(request_of_tiny.folder)
+    assert len(graph.operators) == sum(
+        1 + len(operator.fused) for operator in result.decisions[-1].operators
+    )
+    mappings = json.loads((request_of_tiny.folder / "mappings.json").read_text())
+    statistics = json.loads((request_of_tiny.folder / "statistics.json").read_text())
+    assert statistics["cycles"] == result.decisions[-1].cycles
+    assert {m["operator"] for m in mappings["mappings"]} == {
+        o.name for o in result.decisions[-1].operators if o.macs
+    }
+    assert all(Path(path).is_file() for path in result.files.values())
+
+
+def test_pairs_add_a_rank_correlation(request_of_tiny: Request) -> None:
+    pairs = Pairs(first=SENTENCES[:3], second=SENTENCES[3:6], scores=(1.0, 3.0, 2.0))
+    result = optimized(dataclasses.replace(request_of_tiny, pairs=pairs))
+    assert result.pairs == 3
+    for decision in result.decisions:
+        assert decision.accuracy.spearman_float is not None
+        assert decision.accuracy.spearman_compressed is not None
+
+
+def test_a_stopped_run_goes_on_where_it_was(
+    request_of_tiny: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = optimized(dataclasses.replace(request_of_tiny, folder=request_of_tiny.folder / "a"))
+    calls: list[int] = []
+
+    def stopping(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return embed(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("inferstack.optimize.evaluation.embed", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        optimize(request_of_tiny)
+    result = optimized(request_of_tiny)
+    assert len(calls) == 4, "one stage was there: of three, two were computed, one twice"
+    again = optimized(request_of_tiny)
+    assert len(calls) == 4
+    assert result.decisions == again.decisions == whole.decisions
+
+
+def test_a_damaged_stage_is_computed_again(tmp_path: Path) -> None:
+    stages = Stages(folder=tmp_path)
+    values = np.arange(6.0).reshape(2, 3)
+    assert np.array_equal(stages.array("x", "key", lambda: values), values)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:90])
+    assert np.array_equal(stages.array("x", "key", lambda: values + 1), values + 1)
+    assert np.array_equal(stages.array("x", "key", lambda: values), values + 1)
+    assert np.array_equal(stages.array("x", "another key", lambda: values), values)
+
+
+def test_the_machines_of_the_library_are_recognised() -> None:
+    gemmini = load_accelerator("gemmini")
+    units = with_units(gemmini)
+    assert units == load_accelerator("gemmini-ibert-256-64")
+    assert with_swapped_memories(units) == load_accelerator("gemmini-ibert")
+    assert with_swapped_memories(load_accelerator("gemmini-ibert")) is None
+    other = with_capacities(gemmini, {"scratchpad": 128 * 1024}, name="mine")
+    assert with_units(other).name == "mine+units"
+    assert with_units(units) is units
+
+
+def test_a_machine_with_units_and_a_large_accumulator_has_no_row_for_them(
+    request_of_tiny: Request,
+) -> None:
+    machine = load_accelerator("gemmini-ibert")
+    result = optimized(dataclasses.replace(request_of_tiny, accelerator=machine))
+    assert [decision.name for decision in result.decisions] == [r for r in ROWS if "split" not in r]
+
+
+def test_memories_too_small_for_any_tile_say_what_would_help(request_of_tiny: Request) -> None:
+    small = with_capacities(request_of_tiny.accelerator, {"accumulator": 1024}, name="small")
+    found = optimize(dataclasses.replace(request_of_tiny, accelerator=small))
+    assert isinstance(found, Infeasible)
+    assert "accumulator of small" in found.resource
+    assert found.demand > found.limit
+    assert found.levers
+
+
+def test_what_the_simulator_cannot_run_is_said_before_any_work(request_of_tiny: Request) -> None:
+    analytic = load_accelerator("survey-analytic")
+    with pytest.raises(AcceleratorError) as error:
+        optimize(dataclasses.replace(request_of_tiny, accelerator=analytic))
+    assert str(error.value).startswith(
+        "accelerator survey-analytic: the simulator has no instructions for these memories; got "
+        "l2 (input, output, weight); scratchpad (input, weight); accumulator (output), need a "
+        "scratchpad for input and weight, then an accumulator for the output"
+    )
+    with pytest.raises(UnknownNameError, match="did you mean 'energy'"):
+        optimize(dataclasses.replace(request_of_tiny, objective="enrgy"))
