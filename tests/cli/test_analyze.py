@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,18 @@ def as_json(capsys: Capture, *arguments: str) -> dict[str, Any]:
 
 
 def test_bert_large_takes_less_than_a_second_with_the_start_of_python() -> None:
+    """Of processor time: what else runs on this machine does not count, and nothing waits."""
+
+    def spent_s() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
     seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(3):
+        start = spent_s()
         command = (sys.executable, "-m", "inferstack", "analyze", "bert-large")
         subprocess.run(command, capture_output=True, check=True)
-        seconds.append(time.perf_counter() - start)
-    # The fastest: what else runs on this machine can only add.
+        seconds.append(spent_s() - start)
     assert min(seconds) < 1
 
 
@@ -157,6 +162,7 @@ def test_a_roofline_is_one_page_without_a_network(capsys: Capture, tmp_path: Pat
     text = path.read_text(encoding="utf-8")
     assert "roof of gemmini" in text
     assert "attention projection" in text
+    assert "moves once, in int8" in text
     assert 'src="http' not in text
 
 

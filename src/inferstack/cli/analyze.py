@@ -77,7 +77,9 @@ def register(app: typer.Typer) -> None:
         ] = "exact",
         dtype: Annotated[
             ElementType | None,
-            typer.Option(help="Weights and activations, for exact. [default: float32]"),
+            typer.Option(
+                help="Weights and activations, for exact. [default: float32; int8 on a machine]"
+            ),
         ] = None,
         by: Annotated[Group, typer.Option(help="What a row is.")] = Group.PART,
         on: Annotated[
@@ -104,6 +106,9 @@ def register(app: typer.Typer) -> None:
             from inferstack.report.path import check_report_path
 
             check_report_path(roofline, "--roofline")
+        if dtype is None and convention == "exact" and (on is not None or roofline is not None):
+            # All machines here compute in 8 bits; other bytes beside their times would mislead.
+            dtype = ElementType.INT8
         counted = convention_named(convention, DType(dtype.value) if dtype else None)
         found = find_model(model, image_size=image_size)
         lengths = None if seq_len is None else read_lengths(seq_len)
@@ -179,17 +184,15 @@ def _draw(session: Session, rows: list[Row], by: Group, machine: str, path: Path
     from inferstack.analysis.roofline import roofline
     from inferstack.hardware.load import load_accelerator
     from inferstack.mapping.analytic import roof_of
-    from inferstack.report.analysis import GROUPS
+    from inferstack.report.analysis import GROUPS, size_of
     from inferstack.report.roofline import write_roofline
 
     roof = roof_of(load_accelerator(machine))
     drawn = [
-        (
-            f"{analysis.workload.tokens:,} tokens",
-            roofline(GROUPS[by.value](analysis.operators), roof),
-        )
+        (size_of(analysis), roofline(GROUPS[by.value](analysis.operators), roof))
         for analysis, _ in rows
     ]
-    workload = rows[0][0].workload
-    write_roofline(path, f"{workload.model.name}, {workload.task}", drawn)
+    first = rows[0][0]
+    title = f"{first.workload.model.name}, {first.workload.task}"
+    write_roofline(path, title, first.convention.summary, drawn)
     session.wrote(path, f"the roofline on {machine}")
