@@ -232,7 +232,7 @@ WRONG = [
     ("softmax", {"x": (2, 4)}, {}, r"need \(batch, heads, tokens, context\)"),
     ("softmax", {"x": (2, 1, 3, 4), "mask": (2, 3)}, {}, r"got \(2, 3\), need \(2, 4\)"),
     ("attention_scores", dict.fromkeys(("query", "key"), (1, 2, 6)), FOUR_HEADS, "one width"),
-    ("attention_scores", dict.fromkeys(("query", "key"), (1, 2, 6)), THREE_HEADS, "a multiple of 2"),
+    ("attention_scores", dict.fromkeys(("query", "key"), (1, 2, 6)), THREE_HEADS, "multiple of 2"),
     ("embedding", {"table": (9, 4, 1), "ids": (2, 3)}, {}, r"a table of shape \(rows, d\)"),
     ("append_cache", {"cache": (2, 3, 4), "x": (2, 1, 5)}, {}, r"\(batch, new, d\)"),
     ("mean_pool", {"x": (2, 3, 4), "mask": (2, 4)}, {}, r"got \(2, 4\), need \(2, 3\)"),
