@@ -2,15 +2,15 @@
 
     python benchmarks/accuracy.py MODEL PAIRS.tsv CALIBRATION.tsv [--seq-len 128] [--sentences 200]
 
-PAIRS: tab separated with a header and columns score, sentence1, sentence2. CALIBRATION: such a
-table, of which distinct sentence1 are taken evenly, or a text of one sentence a line. Narration on
-stderr, a table on stdout, and one line of JSON last.
+MODEL: a Hugging Face folder. PAIRS: as `inferstack.models.data.read_pairs` takes them.
+CALIBRATION: such pairs (.tsv), of which the first sentences count, or a text of one sentence a
+line; distinct ones are taken evenly. Narration on stderr, a table on stdout, and one line of JSON
+last.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import time
@@ -24,22 +24,14 @@ from inferstack.compress.accuracy import batches_by_length, cosines, embed, spea
 from inferstack.compress.calibration import Calibration, Clipping, Feeds, calibrate
 from inferstack.compress.method import methods
 from inferstack.ir.graph import Graph
-from minilm import load_graph, tokenize
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a tab-separated file with a header."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+from inferstack.models.data import read_pairs, read_sentences
+from inferstack.models.hugging_face import load_checkpoint
 
 
 def calibration_sentences(path: Path, count: int) -> list[str]:
     """At most `count` distinct sentences, evenly over the file."""
-    if path.suffix == ".tsv":
-        lines = [row["sentence1"] for row in read_table(path)]
-    else:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    distinct = [line for line in dict.fromkeys(lines) if line]
+    lines = read_pairs(path).first if path.suffix == ".tsv" else read_sentences(path)
+    distinct = list(dict.fromkeys(lines))
     return distinct[:: max(1, len(distinct) // count)][:count]
 
 
@@ -81,19 +73,15 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=200, help="calibration sentences, at most")
     parser.add_argument("--clipping", type=Clipping, choices=list(Clipping), default=Clipping.MSE)
     given = parser.parse_args()
-    graph = load_graph(given.model, given.seq_len)
+    checkpoint = load_checkpoint(given.model, seq_len=given.seq_len)
+    graph, encode = checkpoint.graph, checkpoint.tokenizer.encode
     lines = calibration_sentences(given.calibration, given.sentences)
     start = time.perf_counter()
-    calibration = calibrated(
-        graph, tokenize(given.model, lines, given.seq_len), Clipping(given.clipping)
-    )
+    calibration = calibrated(graph, encode(lines), Clipping(given.clipping))
     print(f"calibrated on {len(lines)} in {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    rows = read_table(given.pairs)
-    scores = np.array([float(row["score"]) for row in rows])
-    sides = [
-        tokenize(given.model, [row[column] for row in rows], given.seq_len)
-        for column in ("sentence1", "sentence2")
-    ]
+    pairs = read_pairs(given.pairs)
+    scores = np.array(pairs.scores)
+    sides = [encode(pairs.first), encode(pairs.second)]
     figures: dict[str, dict[str, float]] = {}
     figures["fp32"], references = evaluate(graph, sides, None, scores)
     for name, method in methods().items():
@@ -103,8 +91,8 @@ def main() -> None:
     for name, row in figures.items():
         cells = tuple(row.values())
         print(f"{name:14} {cells[0]:12.5f} {cells[1]:8.4f} {cells[2]:9.5f} {cells[3]:10.2f}")
-    count = {"pairs": len(rows), "calibration_sentences": len(lines)}
-    print(json.dumps({"model": given.model.name, **count, "figures": figures}))
+    count = {"pairs": len(scores), "calibration_sentences": len(lines)}
+    print(json.dumps({"model": checkpoint.name, **count, "figures": figures}))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python benchmarks/simulator.py [--tokens 512] [--model DIR --sentences FILE [--count 100]]
 
 The layer has random int8 weights; every tensor is compared with the reference. With --model the
-integer-only graph of the checkpoint runs on the machine, one sentence of the file after the other.
-Tiles are the survey's default heuristic. Narration on stderr, one line of JSON last.
+integer-only graph of the checkpoint runs on the machine, one sentence (a line of the file) after
+the other; the 64 behind them calibrate. Tiles are the survey's default heuristic. Narration on
+stderr, one line of JSON last.
 """
 
 from __future__ import annotations
@@ -158,14 +159,15 @@ def model_figures(
     """The integer-only checkpoint on the machine, every tensor of every sentence compared."""
     from inferstack.compress.calibration import calibrate
     from inferstack.compress.method import methods
-    from minilm import load_graph, tokenize
+    from inferstack.models.data import read_sentences
+    from inferstack.models.hugging_face import load_checkpoint
 
-    lines = [line.split("\t")[-1] for line in sentences.read_text(encoding="utf-8").splitlines()]
-    lines = [line.strip() for line in lines if line.strip()]
-    graph = load_graph(model, 128)
-    held_out = tokenize(model, lines[count : count + 64], 128)
-    quantized = methods()["integer-only"].apply(graph, calibrate(graph, [held_out]))
-    feeds = tokenize(model, lines[:count], 128)
+    lines = read_sentences(sentences)
+    checkpoint = load_checkpoint(model, seq_len=128)
+    graph, encode = checkpoint.graph, checkpoint.tokenizer.encode
+    calibration = calibrate(graph, [encode(lines[count : count + 64])])
+    quantized = methods()["integer-only"].apply(graph, calibration)
+    feeds = encode(lines[:count])
     mappings = default_mappings(quantized, accelerator)
     start = time.perf_counter()
     run = simulate_graph(quantized, mappings, accelerator, feeds)

@@ -21,6 +21,25 @@ def repository() -> Path:
     return REPOSITORY
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where data stands that is too large, or not ours, to be in the repository."""
+    parser.addoption(
+        "--evaluation-data",
+        type=Path,
+        default=REPOSITORY.parent / "shared" / "data",
+        help="folder with stsb-ccbysa (default: shared/data beside the repository)",
+    )
+
+
+@pytest.fixture(scope="session")
+def scored_pairs(request: pytest.FixtureRequest) -> Path:
+    """The folder with the scored pairs of the STS benchmark, sts-dev.tsv and sts-train.tsv."""
+    folder: Path = request.config.getoption("--evaluation-data") / "stsb-ccbysa"
+    if not (folder / "sts-dev.tsv").is_file():
+        pytest.skip(f"no scored pairs in {folder}; --evaluation-data says where they are")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def sample_folder() -> Path:
     """The real all-MiniLM-L6-v2 that `make test` fetches."""

@@ -1,4 +1,4 @@
-"""The figures on the real checkpoint, by the benchmark that prints them."""
+"""The figures on the real checkpoint; with scored pairs, by the benchmark that prints them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "samples" / "all-MiniLM-L6-v2"
-DATA = ROOT.parent / "shared" / "data" / "stsb-ccbysa"
+from inferstack.compress.accuracy import accuracy
+from inferstack.compress.calibration import calibrate
+from inferstack.compress.method import method
+from inferstack.models.data import read_sentences
+from inferstack.models.hugging_face import load_checkpoint
 
 
 @pytest.mark.slow
-def test_minilm_keeps_its_accuracy_in_integers(tmp_path: Path) -> None:
-    if not MODEL.exists():
-        pytest.skip("the sample checkpoint is not in samples/ (make samples)")
-    if not DATA.exists():
-        pytest.skip("the evaluation data is not beside the repository")
-    lines = (DATA / "sts-dev.tsv").read_text(encoding="utf-8").splitlines()
+def test_minilm_keeps_its_accuracy_in_integers(
+    repository: Path, sample_folder: Path, scored_pairs: Path, tmp_path: Path
+) -> None:
+    lines = (scored_pairs / "sts-dev.tsv").read_text(encoding="utf-8").splitlines()
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("\n".join([lines[0], *lines[1::3]]) + "\n", encoding="utf-8")
-    command = [ROOT / "benchmarks" / "accuracy.py", MODEL, pairs, DATA / "sts-train.tsv"]
+    command = [
+        repository / "benchmarks" / "accuracy.py",
+        sample_folder,
+        pairs,
+        scored_pairs / "sts-train.tsv",
+    ]
     done = subprocess.run(
         [sys.executable, *map(str, command)], capture_output=True, text=True, check=True
     )
@@ -34,3 +39,19 @@ def test_minilm_keeps_its_accuracy_in_integers(tmp_path: Path) -> None:
     assert integer["mean_cosine"] >= 0.985
     assert integer["worst_cosine"] >= 0.96
     assert figures["fp32"]["spearman"] - integer["spearman"] <= 0.01
+
+
+@pytest.mark.slow
+def test_minilm_keeps_its_embeddings_on_the_sentences_of_the_repository(
+    repository: Path, sample_folder: Path
+) -> None:
+    checkpoint = load_checkpoint(sample_folder, seq_len=32)
+    sentences = read_sentences(repository / "data" / "sentences.txt")[:160]
+    calibrating, measured = sentences[::4], [s for i, s in enumerate(sentences) if i % 4]
+    encode = checkpoint.tokenizer.encode
+    calibration = calibrate(checkpoint.graph, [encode(calibrating)])
+    program = method("integer-only").apply(checkpoint.graph, calibration)
+    result = accuracy(checkpoint.graph, program, encode(measured))
+    assert result.samples == 120
+    assert result.mean_cosine >= 0.985
+    assert result.worst_cosine >= 0.96
