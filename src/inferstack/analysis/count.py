@@ -65,7 +65,8 @@ def count_generation(
     """The sum over `tokens` steps of decoding; step(context) is the graph behind that many tokens.
 
     The first step has no context, the last one tokens - 1. All counts are affine in the context,
-    so the sum is tokens times the mean of the first and the last step, exactly.
+    so the sum is tokens times the mean of the first and the last step, exactly. (An odd number of
+    4-bit elements fills a byte up, which is not affine: then half a byte per access and step off.)
     """
     first = count(step(0), convention)
     last = count(step(tokens - 1), convention)
