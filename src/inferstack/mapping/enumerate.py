@@ -167,14 +167,18 @@ def search(
     cost, moved = np.empty(4), np.empty(6, dtype=np.int64)
     trips = np.empty(3, dtype=np.int64)
     found = np.array([-1.0, -1.0, -1.0])
+    # Options rise, and so does what a tile needs: behind the first misfit, all are.
     for tm in options_m:
         trips[0] = up(q[at.M], tm)
-        for tn in options_n:
+        for j, tn in enumerate(options_n):
+            if not fits(tm, tn, options_k[0], q, p):
+                counts[MISFITS] += 6 * (len(options_n) - j) * len(options_k)
+                break
             trips[1] = up(q[at.N], tn)
-            for tk in options_k:
+            for index, tk in enumerate(options_k):
                 if not fits(tm, tn, tk, q, p):
-                    counts[MISFITS] += 6
-                    continue
+                    counts[MISFITS] += 6 * (len(options_k) - index)
+                    break
                 trips[2] = up(q[at.K], tk)
                 least = least_cycles(tm, tn, tk, q, p)
                 for order in range(6):
