@@ -110,13 +110,16 @@ def operator(record: Record, name: str) -> Record:
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no structure": (lambda f: (f / "graph.json").unlink(), r"graph\.json: cannot be read"),
-    "no values": (lambda f: (f / "model.safetensors").unlink(), "cannot be read as safetensors"),
-    "not JSON": (lambda f: (f / "graph.json").write_text("{"), "is not JSON in UTF-8"),
-    "not UTF-8": (lambda f: (f / "graph.json").write_bytes(b"\xff\xfe"), "is not JSON in UTF-8"),
-    "deep JSON": (lambda f: (f / "graph.json").write_text("[" * 10**6), "is not JSON in UTF-8"),
+    "no values": (
+        lambda f: (f / "model.safetensors").unlink(),
+        r"model\.safetensors: cannot be read",
+    ),
+    "not JSON": (lambda f: (f / "graph.json").write_text("{"), "is not JSON: "),
+    "not UTF-8": (lambda f: (f / "graph.json").write_bytes(b"\xff\xfe"), "is not UTF-8 text"),
+    "deep JSON": (lambda f: (f / "graph.json").write_text("[" * 10**6), "is not JSON that can"),
     "a key twice": (
         lambda f: (f / "graph.json").write_text('{"format": 1, "format": 2}'),
-        "the key 'format' occurs twice",
+        "names the key 'format' twice",
     ),
     "another file": (lambda f: (f / "graph.json").write_text("[]"), "is not a graph of ours"),
     "another version": (edited(lambda r: r.update(version=99)), "has another version; got 99"),
@@ -178,7 +181,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: (f / "model.safetensors").write_bytes(
             (f / "model.safetensors").read_bytes()[:-100]
         ),
-        "cannot be read as safetensors",
+        r"model\.safetensors: is truncated",
     ),
     "a tensor missing": (
         revalued(lambda v: v.pop("embedding.word")),
@@ -211,6 +214,13 @@ def test_values_that_are_not_numbers_are_refused(
         CheckpointError, match=r"tensor embedding\.word has values that are not finite"
     ):
         load(tmp_path)
+
+
+def test_what_is_read_may_be_written_over(tiny: Graph, tmp_path: Path) -> None:
+    paths = save(tiny, tmp_path)
+    before = [path.read_bytes() for path in paths]
+    save(load(tmp_path), tmp_path)
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tiny: Graph, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import CheckpointError, InputError
 from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
+from inferstack.models.config_file import parse_json, read_bytes
+from inferstack.models.safetensors_file import open_safetensors
 from inferstack.ops.verify import verify
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ VERSION = 1
 GRAPH_FILE = "graph.json"
 VALUES_FILE = "model.safetensors"
 ELEMENTS_MAX = 2**40
+LARGEST_GRAPH_BYTES = 2**28
 
 
 def save(graph: Graph, folder: Path) -> tuple[Path, Path]:
@@ -133,12 +136,7 @@ def _read_structure(path: Path) -> dict[str, Any]:
 
     from inferstack.compress.artifact_schema import GraphRecord
 
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique_keys)
-    except OSError as error:
-        raise CheckpointError(str(path), "cannot be read", got=error.strerror) from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(str(path), "is not JSON in UTF-8", got=error) from error
+    content = parse_json(str(path), read_bytes(path, LARGEST_GRAPH_BYTES))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(str(path), "is not a graph of ours", need=f'"format": "{FORMAT}"')
     if content.get("version") != VERSION:
@@ -153,26 +151,12 @@ def _read_structure(path: Path) -> dict[str, Any]:
         raise CheckpointError(str(path), f"{place}: {first['msg']}") from error
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, refusing a key that occurs twice."""
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice")
-    return record
-
-
 def _read_values(path: Path) -> dict[str, Array]:
-    """The arrays of model.safetensors by name."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    """The arrays of model.safetensors by name; copies, so that the file may be written again."""
+    import numpy as np
 
-    try:
-        values: dict[str, Array] = load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(str(path), "cannot be read as safetensors", got=error) from error
-    return values
+    file = open_safetensors(path)
+    return {name: np.array(file.stored(name)) for name in file.tensors}
 
 
 def _tensor(

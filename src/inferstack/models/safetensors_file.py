@@ -50,6 +50,16 @@ class SafetensorsFile:
     tensors: Mapping[str, StoredTensor]
     content: npt.NDArray[np.uint8]
 
+    def stored(self, name: str) -> Array:
+        """The values of `name` as they stand in the file (bfloat16 as uint16), read-only."""
+        import numpy as np
+
+        tensor = self.tensors[name]
+        stored = np.dtype(STORED_TYPES[tensor.stored_type])
+        end = tensor.begin_bytes + math.prod(tensor.shape) * stored.itemsize
+        values: Array = self.content[tensor.begin_bytes : end].view(stored)
+        return values.reshape(tensor.shape)
+
     def float32(self, name: str) -> Array:
         """The values of `name` in float32; read-only where the file has float32 already.
 
@@ -68,9 +78,7 @@ class SafetensorsFile:
                 need=f"one of {', '.join(WEIGHT_TYPES)}",
                 hint="load an unquantized checkpoint; inferstack quantizes by itself",
             )
-        stored = np.dtype(STORED_TYPES[tensor.stored_type])
-        end = tensor.begin_bytes + math.prod(tensor.shape) * stored.itemsize
-        values = self.content[tensor.begin_bytes : end].view(stored).reshape(tensor.shape)
+        values = self.stored(name)
         if tensor.stored_type == "BF16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):
