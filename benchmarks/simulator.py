@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -21,22 +20,16 @@ from typing import Any
 import numpy as np
 
 from inferstack.core.dtypes import DType
-from inferstack.core.units import ceil_div
-from inferstack.hardware.accelerator import Accelerator, Role
+from inferstack.core.infeasible import Infeasible
+from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
-from inferstack.ir.graph import Graph, Operator, TensorRole
-from inferstack.mapping.nest import Loop, Mapping, Node, Store
+from inferstack.ir.graph import Graph, TensorRole
+from inferstack.mapping.nest import Mapping
+from inferstack.mapping.operators import GREEDY, map_operators
 from inferstack.ops.builder import GraphBuilder
 from inferstack.ops.quantization import dyadic, softmax_attributes
-from inferstack.simulate import contraction
-from inferstack.simulate.lower import buffer_rows, level_for
 from inferstack.simulate.run import simulate_graph
 
-FACTORS = {
-    "matmul": ("a", "b"),
-    "attention_scores": ("query", "key"),
-    "attention_context": ("probabilities", "value"),
-}
 WIDTH, HEADS, INNER = 768, 12, 3072
 
 
@@ -86,54 +79,20 @@ class Layer:
         return self.builder.build((output, self.dense("outer", wide, INNER, WIDTH, narrow=False)))
 
 
-def default_heuristic(graph: Graph, operator: Operator, accelerator: Accelerator) -> Mapping:
-    """Gemmini's tiled_matmul_auto: grow the output tile towards a square, then k.
-
-    Source: ucb-bar/gemmini-rocc-tests, include/gemmini.h, tiled_matmul_auto.
-    """
-    shape = contraction.shape_of(graph, operator)
-    scratchpad = buffer_rows(level_for(accelerator, Role.INPUT), 256)
-    accumulator = buffer_rows(level_for(accelerator, Role.OUTPUT), 1024)
-    limits = [ceil_div(extent, 16) for extent in (shape.m, shape.n, shape.k)]
-    side = math.isqrt(accumulator)
-    tile = [min(limits[0], side), min(limits[1], side)]
-    tile.append(max(1, min(limits[2], scratchpad // 2 // side)))
-    grown = True
-    while grown:
-        grown = False
-        for axis in (1, 0, 2):
-            wider = [size + (index == axis) for index, size in enumerate(tile)]
-            m, n, k = wider
-            fits = (m + n) * k <= scratchpad and m * n <= accumulator
-            if fits and wider[axis] <= limits[axis]:
-                tile, grown = wider, True
-    steps = [Loop(dim, 16 * size) for dim, size in zip("mnk", tile, strict=True)]
-    a, b = FACTORS[operator.kind]
-    nodes: tuple[Node, ...] = (
-        *steps[:2],
-        Store("out", "accumulator"),
-        steps[2],
-        Store(a, "scratchpad"),
-        Store(b, "scratchpad"),
-    )
-    return Mapping(operator=operator.name, accelerator=accelerator.name, nodes=nodes)
-
-
-def default_mappings(graph: Graph, accelerator: Accelerator) -> dict[str, Mapping]:
-    """The heuristic's mapping of every contraction."""
-    return {
-        operator.name: default_heuristic(graph, operator, accelerator)
-        for operator in graph.operators
-        if operator.kind in FACTORS
-    }
+def greedy_mappings(graph: Graph, accelerator: Accelerator) -> dict[str, Mapping]:
+    """Gemmini's own mapping of every contraction."""
+    mapped = map_operators(graph, accelerator, GREEDY)
+    assert not isinstance(mapped, Infeasible), mapped.message()
+    return {name: one.mapping for name, one in mapped.items()}
 
 
 def layer_figures(tokens: int, accelerator: Accelerator) -> dict[str, Any]:
     """Seconds for time and for values of a layer, and what the machine says."""
     graph = Layer(tokens).build()
-    mappings = default_mappings(graph, accelerator)
+    mappings = greedy_mappings(graph, accelerator)
     x = np.random.default_rng(1).integers(-127, 128, (1, tokens, WIDTH)).astype(np.int8)
-    simulate_graph(Layer(16).build(), mappings, accelerator, {"x": x[:, :16]})
+    small = Layer(16).build()
+    simulate_graph(small, greedy_mappings(small, accelerator), accelerator, {"x": x[:, :16]})
     start = time.perf_counter()
     run = simulate_graph(graph, mappings, accelerator)
     timed = time.perf_counter()
@@ -168,7 +127,7 @@ def model_figures(
     calibration = calibrate(graph, [encode(lines[count : count + 64])])
     quantized = methods()["integer-only"].apply(graph, calibration)
     feeds = encode(lines[:count])
-    mappings = default_mappings(quantized, accelerator)
+    mappings = greedy_mappings(quantized, accelerator)
     start = time.perf_counter()
     run = simulate_graph(quantized, mappings, accelerator, feeds)
     seconds = time.perf_counter() - start
