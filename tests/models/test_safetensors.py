@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from inferstack.core.errors import CheckpointError, InferStackError
+from inferstack.core.errors import CheckpointError
 from inferstack.models.hugging_face import load_checkpoint
 from inferstack.models.safetensors_file import open_safetensors
 
-from .conftest import Array, TinyCheckpoint, tiny_bert
+from .conftest import Array, TinyCheckpoint
 
 FETCH_AGAIN = "hint: the file is damaged or not a safetensors file; fetch it again"
 SMALL: dict[str, Array] = {
@@ -254,51 +254,6 @@ def test_a_folder_without_weights_is_said(other: str, hint: str, bert: TinyCheck
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(folder, seq_len=8)
     assert str(caught.value) == f"{folder}: has no model.safetensors{hint}"
-
-
-@pytest.fixture(scope="module")
-def valid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, bytes]:
-    """A folder that loads, and its two files."""
-    folder = tiny_bert(tmp_path_factory.mktemp("fuzz") / "tiny").write()
-    names = ("config.json", "model.safetensors")
-    config, weights = (folder.joinpath(name).read_bytes() for name in names)
-    return folder, config, weights
-
-
-def damaged(content: bytes, data: st.DataObject, reach: int) -> bytes:
-    """Some bytes of the first `reach` replaced, inserted or removed; or the end cut off."""
-    changed = bytearray(content)
-    for _ in range(data.draw(st.integers(0, 3))):
-        at = data.draw(st.integers(0, min(reach, len(changed))))
-        changed[at : at + data.draw(st.integers(0, 4))] = data.draw(
-            st.sampled_from([b"", b"0", b"9", b"-", b'"', b"}", b"[", b"e9", b"null", b"\xff"])
-            | st.binary(max_size=3)
-        )
-    if data.draw(st.booleans()):
-        del changed[data.draw(st.integers(0, len(changed))) :]
-    return bytes(changed)
-
-
-@given(st.data())
-def test_any_damage_gives_a_model_or_one_message(
-    valid: tuple[Path, bytes, bytes], data: st.DataObject
-) -> None:
-    folder, config, weights = valid
-    hit = data.draw(st.sampled_from(["config.json", "model.safetensors"]))
-    length = int.from_bytes(weights[:8], "little")
-    contents = {"config.json": config, "model.safetensors": weights}
-    reach = len(config) if hit == "config.json" else 8 + length
-    contents[hit] = damaged(contents[hit], data, reach)
-    for name, content in contents.items():
-        folder.joinpath(name).write_bytes(content)
-    try:
-        loaded = load_checkpoint(folder, seq_len=8)
-    except InferStackError as failure:
-        text = str(failure)
-    else:
-        text = ""
-        assert loaded.graph.outputs == ("sentence_embedding",)
-    assert text.encode().decode().isprintable() or "\n\nhint: " in text
 
 
 @given(st.binary(max_size=64))
