@@ -39,13 +39,11 @@ def test_every_machine_of_the_library_keeps_the_rules(name: str) -> None:
     check_accelerator(accelerator)
 
 
+SURVEY_MACHINES = ("gemmini", "gemmini-ibert", "gemmini-ibert-256-64", "survey-analytic")
+
+
 def test_the_library_holds_the_survey_s_machines() -> None:
-    assert library_names() == (
-        "gemmini",
-        "gemmini-ibert",
-        "gemmini-ibert-256-64",
-        "survey-analytic",
-    )
+    assert set(SURVEY_MACHINES) <= set(library_names())
 
 
 @pytest.mark.parametrize("name", ["gemmini", "gemmini-ibert-256-64", "gemmini-ibert"])
@@ -60,7 +58,7 @@ def test_host_cycles_follow_from_the_survey_s_shares(name: str, kind: str) -> No
     assert f"{100 * share:.0f} % of 39.6 x 241 Mcycles" in source.text
 
 
-@pytest.mark.parametrize("name", library_names())
+@pytest.mark.parametrize("name", SURVEY_MACHINES)
 def test_energies_follow_from_horowitz(name: str) -> None:
     accelerator = load_accelerator(name)
     assert accelerator.array.mac_pj == pytest.approx(0.2 + 0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inferstack.core.errors import AcceleratorError, InferStackError, UnknownNameError
-from inferstack.hardware.load import load_accelerator
+from inferstack.hardware.load import library_names, load_accelerator
 
 HEAD = "extends: gemmini\nname: mine\n"
 
@@ -39,7 +39,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         load_accelerator("gemini")
     assert str(caught.value) == (
         "--on: unknown accelerator; got 'gemini'\n\nhint: did you mean 'gemmini'? accelerators "
-        "known: gemmini, gemmini-ibert, gemmini-ibert-256-64, survey-analytic"
+        f"known: {', '.join(library_names())}"
     )
 
 
@@ -60,7 +60,8 @@ def test_an_unknown_name_gets_the_nearest() -> None:
             (
                 "mine.yaml, nmae: unknown key\n\nhint: did you mean 'name'? keys known "
                 "here: extends, "
-                "array, clock_hz, description, dma, host, levels, name, sources, vector_unit"
+                "array, clock_hz, description, dma, fan_outs, host, levels, name, sources, "
+                "vector_unit"
             ),
         ),
         (
@@ -124,6 +125,38 @@ def test_an_unknown_name_gets_the_nearest() -> None:
             ),
         ),
         (
+            HEAD + "array: {row_dims: []}",
+            (
+                "mine.yaml, array.row_dims: no dimension may run along this axis; need at least "
+                "one dimension, for example k"
+            ),
+        ),
+        (
+            HEAD + "fan_outs: {scratchpad: {pe: {size: [4, survey], dims: []}}}",
+            (
+                "mine.yaml, fan_outs.scratchpad.pe.dims: no dimension may run along this axis; "
+                "need at least one dimension, for example k"
+            ),
+        ),
+        (
+            HEAD + "fan_outs: {scratchpda: {pe: {size: [4, survey], dims: [n]}}}",
+            (
+                "mine.yaml, fan_outs.scratchpda: unknown level; got 'scratchpda'\n\nhint: did you "
+                "mean 'scratchpad'? levels known: accumulator, dram, scratchpad"
+            ),
+        ),
+        (
+            HEAD + "fan_outs: {dram: {row: {size: [4, survey], dims: [n]}}}",
+            (
+                "mine.yaml, fan_outs.dram.row: two axes share a name; got row, need a name other "
+                "than column, row"
+            ),
+        ),
+        (
+            HEAD + "fan_outs: {dram: {pe: {size: [0, survey], dims: [n]}}}",
+            "mine.yaml, fan_outs.dram.pe.size: out of range; got 0, need more than 0",
+        ),
+        (
             HEAD + "levels: null",
             "mine.yaml, levels: wrong kind of value; got None, need a mapping",
         ),
@@ -139,8 +172,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
             "extends: gemmni",
             (
                 "mine.yaml, extends: unknown accelerator; got 'gemmni'\n\nhint: did you mean "
-                "'gemmini'? accelerators known: gemmini, gemmini-ibert, "
-                "gemmini-ibert-256-64, survey-analytic"
+                f"'gemmini'? accelerators known: {', '.join(library_names())}"
             ),
         ),
         (

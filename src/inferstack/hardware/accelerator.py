@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NoReturn
 
-from inferstack.core.errors import UnknownNameError
+from inferstack.core.errors import AcceleratorError, UnknownNameError
 from inferstack.core.provenance import Source
 
 
@@ -26,9 +27,11 @@ class Level:
     """One memory. capacity_bytes None: without bound (DRAM).
 
     double_buffered: half of the capacity computes while the other half is filled.
-    read_bytes_per_cycle, write_bytes_per_cycle: of the port towards the level outside; where
-        shared_port is set, both directions share read_bytes_per_cycle.
-    output_bits: width of a partial sum kept here (32 in an accumulator).
+    read_bytes_per_cycle, write_bytes_per_cycle: of the ports; where shared_port is set, both
+        directions share read_bytes_per_cycle. On a machine with a DMA engine they are the ports
+        towards the level outside; on others whatever reads or writes the level goes through them.
+    partial_sum_bits: width of a partial sum kept here (32 in an accumulator).
+    A level inside a fan-out exists once per instance, and so do these figures.
     """
 
     name: str
@@ -48,6 +51,27 @@ class Level:
         if self.capacity_bytes is None:
             return None
         return self.capacity_bytes // 2 if self.double_buffered else self.capacity_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One side of a fan-out: `size` instances, along which any of `dims` may run."""
+
+    name: str
+    size: int
+    dims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FanOut:
+    """Instances side by side: what stands inside of the level `below` exists once in each.
+
+    The network in between multicasts what does not vary along an axis, and adds up the partial sums
+    of instances that share an output, at no cost in cycles or energy.
+    """
+
+    below: str
+    axes: tuple[Axis, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +142,35 @@ class Host:
     pj_per_cycle: float
 
 
+class Missing:
+    """Stands for a part that a description leaves out: who needs it gets an error that says so."""
+
+    def __init__(self, accelerator: str, part: str) -> None:
+        self._accelerator, self._part = accelerator, part
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AcceleratorError(
+            f"accelerator {self._accelerator}, {self._part}",
+            "missing",
+            hint=f"this needs a machine whose description has `{self._part}`, such as gemmini",
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Missing) and self._part == other._part
+
+    def __hash__(self) -> int:
+        return hash(self._part)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """A machine: levels outer (DRAM) to inner. sources: of each number, by dotted path."""
+    """A machine: levels outer (DRAM) to inner. sources: of each number, by dotted path.
+
+    dma, host: where a description has none (has_dma, has_host), whatever is asked of them raises
+    AcceleratorError. fan_outs: outer to inner.
+    """
 
     name: str
     description: str
@@ -131,6 +181,27 @@ class Accelerator:
     dma: Dma
     host: Host
     sources: Mapping[str, Source] = field(default_factory=dict)
+    fan_outs: tuple[FanOut, ...] = ()
+
+    @property
+    def has_dma(self) -> bool:
+        """Whether the DMA engine is described, and with it the cycles of a tiled schedule."""
+        engine: object = self.dma
+        return not isinstance(engine, Missing)
+
+    @property
+    def has_host(self) -> bool:
+        """Whether a host is described."""
+        host: object = self.host
+        return not isinstance(host, Missing)
+
+    def index(self, name: str) -> int:
+        """The place of a level, 0 for the outermost. Raises UnknownNameError."""
+        return self.levels.index(self.level(name))
+
+    def feeding(self, role: Role) -> Level:
+        """The innermost level that holds `role`: the one that the array reads and writes."""
+        return next(level for level in reversed(self.levels) if role in level.holds)
 
     def level(self, name: str) -> Level:
         """The level of that name. Raises UnknownNameError."""

@@ -19,9 +19,12 @@ from inferstack.hardware import schema
 from inferstack.hardware.accelerator import (
     Accelerator,
     Array,
+    Axis,
     Dma,
+    FanOut,
     Host,
     Level,
+    Missing,
     Role,
     VectorUnit,
 )
@@ -74,6 +77,7 @@ def read_accelerator(path: Path) -> Accelerator:
         raise _explained(path, content, failure) from None
     accelerator = _built(checked, _collected(path, checked))
     _check_roles(path, accelerator)
+    _check_fan_outs(path, accelerator)
     return accelerator
 
 
@@ -139,6 +143,12 @@ def _explained(path: Path, content: object, failure: ValidationError) -> Acceler
         name, bound = next((n, limits[n]) for n in words if n in limits)
         what = "out of range"
         return AcceleratorError(where, what, got=got, need=f"{words[name]} {bound:g}")
+    if last in ("dims", "row_dims", "column_dims") and kind == "too_short":
+        return AcceleratorError(
+            where,
+            "no dimension may run along this axis",
+            need="at least one dimension, for example k",
+        )
     if last == "levels" and kind == "too_short":
         return AcceleratorError(
             where,
@@ -223,13 +233,44 @@ def _built(file: schema.AcceleratorFile, sources: Mapping[str, Source]) -> Accel
             mac_pj=file.array.mac_pj.value,
         ),
         vector_unit=_vector_unit(file.vector_unit) if file.vector_unit else None,
-        dma=Dma(**{name: getattr(file.dma, name).value for name in type(file.dma).model_fields}),
-        host=Host(
-            cycles_per_element=_values(file.host.cycles_per_element),
-            default_cycles_per_element=file.host.default_cycles_per_element.value,
-            pj_per_cycle=file.host.pj_per_cycle.value,
-        ),
+        dma=_dma(file),
+        host=_host(file),
         sources=sources,
+        fan_outs=_fan_outs(file),
+    )
+
+
+def _dma(file: schema.AcceleratorFile) -> Dma:
+    if file.dma is None:
+        return cast(Dma, Missing(file.name, "dma"))
+    return Dma(**{name: getattr(file.dma, name).value for name in type(file.dma).model_fields})
+
+
+def _host(file: schema.AcceleratorFile) -> Host:
+    if file.host is None:
+        return cast(Host, Missing(file.name, "host"))
+    return Host(
+        cycles_per_element=_values(file.host.cycles_per_element),
+        default_cycles_per_element=file.host.default_cycles_per_element.value,
+        pj_per_cycle=file.host.pj_per_cycle.value,
+    )
+
+
+def _fan_outs(file: schema.AcceleratorFile) -> tuple[FanOut, ...]:
+    """Outer to inner; one below a level that does not exist comes last, to be refused."""
+    order = list(file.levels)
+    return tuple(
+        FanOut(
+            below=below,
+            axes=tuple(
+                Axis(name=name, size=axis.size.value, dims=tuple(axis.dims))
+                for name, axis in axes.items()
+            ),
+        )
+        for below, axes in sorted(
+            file.fan_outs.items(),
+            key=lambda entry: order.index(entry[0]) if entry[0] in order else len(order),
+        )
     )
 
 
@@ -284,3 +325,22 @@ def _check_roles(path: Path, accelerator: Accelerator) -> None:
             raise AcceleratorError(
                 f"{path}, levels.{level.name}.capacity_bytes", "missing", need="bytes"
             )
+
+
+def _check_fan_outs(path: Path, accelerator: Accelerator) -> None:
+    """Each stands below a level that exists, and no two axes share a name."""
+    known = [level.name for level in accelerator.levels]
+    names = {"row", "column"}
+    for fan_out in accelerator.fan_outs:
+        where = f"{path}, fan_outs.{fan_out.below}"
+        if fan_out.below not in known:
+            raise UnknownNameError(where, "level", fan_out.below, known)
+        for axis in fan_out.axes:
+            if axis.name in names:
+                raise AcceleratorError(
+                    f"{where}.{axis.name}",
+                    "two axes share a name",
+                    got=axis.name,
+                    need="a name other than " + ", ".join(sorted(names)),
+                )
+            names.add(axis.name)

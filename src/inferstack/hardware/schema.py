@@ -85,6 +85,13 @@ class ArrayFile(_Strict):
     mac_pj: Number[NotNegative]
 
 
+class AxisFile(_Strict):
+    """One side of a fan-out."""
+
+    size: Number[Whole]
+    dims: Dims
+
+
 class UnitFile(_Strict):
     """What the vector unit does for one kind of operator."""
 
@@ -131,5 +138,6 @@ class AcceleratorFile(_Strict):
     levels: Annotated[dict[Word, LevelFile], Field(min_length=2, max_length=8)]
     array: ArrayFile
     vector_unit: VectorUnitFile | None = None
-    dma: DmaFile
-    host: HostFile
+    dma: DmaFile | None = None
+    host: HostFile | None = None
+    fan_outs: dict[Word, Annotated[dict[Word, AxisFile], Field(min_length=1)]] = {}

@@ -46,12 +46,12 @@ def _memories(accelerator: Accelerator) -> Iterator[str]:
 
 
 def _units(accelerator: Accelerator) -> Iterator[str]:
-    array, unit, dma = accelerator.array, accelerator.vector_unit, accelerator.dma
+    array, unit = accelerator.array, accelerator.vector_unit
     if array.macs_per_cycle <= 0 or array.pass_cycles <= 0:
         yield "the array does nothing"
     if set(array.row_dims) & set(array.column_dims):
         yield "a dimension may run along both axes of the array"
-    if dma.request_bytes % dma.bus_bytes:
+    if accelerator.has_dma and accelerator.dma.request_bytes % accelerator.dma.bus_bytes:
         yield "a DMA request is no whole number of beats of the bus"
     if not accelerator.clock_hz > 0:
         yield "the clock stands still"
@@ -61,9 +61,19 @@ def _units(accelerator: Accelerator) -> Iterator[str]:
             yield "the vector unit's tables list different kinds"
         if unit.lanes <= 0 or min(unit.passes.values(), default=1) <= 0:
             yield "the vector unit does nothing"
-    for kind, cycles in accelerator.host.cycles_per_element.items():
+    rates = accelerator.host.cycles_per_element if accelerator.has_host else {}
+    for kind, cycles in rates.items():
         if not (math.isfinite(cycles) and cycles >= 0):
             yield f"the host's {kind} takes {cycles} cycles"
+    names = [axis.name for fan_out in accelerator.fan_outs for axis in fan_out.axes]
+    if len({*names, "row", "column"}) < len(names) + 2:
+        yield "two axes share a name"
+    for fan_out in accelerator.fan_outs:
+        if fan_out.below not in [level.name for level in accelerator.levels]:
+            yield f"a fan-out stands below {fan_out.below}, which does not exist"
+        for axis in fan_out.axes:
+            if axis.size <= 0 or not axis.dims:
+                yield f"the axis {axis.name} has no instance, or no dimension may run along it"
 
 
 def _sources(accelerator: Accelerator) -> Iterator[str]:
@@ -83,10 +93,15 @@ def _number_paths(accelerator: Accelerator) -> Iterator[str]:
     for level in accelerator.levels:
         yield from _fields(f"levels.{level.name}", level)
     yield from _fields("array", accelerator.array)
-    yield from _fields("dma", accelerator.dma)
-    yield from _fields("host", accelerator.host)
-    for kind in accelerator.host.cycles_per_element:
-        yield f"host.cycles_per_element.{kind}"
+    if accelerator.has_dma:
+        yield from _fields("dma", accelerator.dma)
+    if accelerator.has_host:
+        yield from _fields("host", accelerator.host)
+        for kind in accelerator.host.cycles_per_element:
+            yield f"host.cycles_per_element.{kind}"
+    for fan_out in accelerator.fan_outs:
+        for axis in fan_out.axes:
+            yield f"fan_outs.{fan_out.below}.{axis.name}.size"
     if accelerator.vector_unit is not None:
         yield "vector_unit.lanes"
         for kind in accelerator.vector_unit.passes:
