@@ -50,8 +50,8 @@ class Operand:
 class Contraction:
     """A sum of products over a box of loops.
 
-    dims: (name, extent). operands: input, weight, output. bias_bits: width of a row of n values
-    that every row of the output starts from; None without one.
+    dims: (name, extent). operands: input, weight, output. bias_bits: width of the values, one for
+    each n (and each group g of a convolution), that the outputs start from; None without them.
     """
 
     name: str
@@ -106,8 +106,13 @@ class Contraction:
             -(-operand.elements(self.extents) * operand.bits // 8) for operand in self.operands
         )
         if self.bias_bits is not None:
-            total += self.extents["n"] * self.bias_bits // 8
+            total += self.bias_elements * self.bias_bits // 8
         return total
+
+    @property
+    def bias_elements(self) -> int:
+        """Values of a bias."""
+        return self.extents["n"] * self.extents.get("g", 1)
 
 
 @lru_cache(maxsize=65536)
@@ -143,13 +148,14 @@ def _enumerated(moving: Sequence[tuple[int, int]]) -> int:
 
 def is_contraction(operator: Operator) -> bool:
     """Whether the array computes the operator."""
-    return operator.kind in ("matmul", "attention_scores", "attention_context")
+    return operator.kind in ("matmul", "attention_scores", "attention_context", "conv2d")
 
 
 def contraction(graph: Graph, operator: Operator) -> Contraction:
-    """The contraction of a matmul, attention scores or attention context.
+    """The contraction of a matmul, attention scores, attention context or convolution.
 
-    Raises InputError for other kinds.
+    A convolution's input is an affine access; each tile fetches its halo again. Zeros of the
+    padding count as elements. Raises InputError for other kinds.
     """
     if not is_contraction(operator):
         raise InputError(

@@ -7,8 +7,9 @@ from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 
 from inferstack.core.errors import MappingError
-from inferstack.hardware.accelerator import Accelerator, Role
-from inferstack.mapping import legality, traffic
+from inferstack.core.infeasible import Infeasible
+from inferstack.hardware.accelerator import Accelerator, Level, Role
+from inferstack.mapping import flow, legality, traffic
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.epilogue import NO_EPILOGUE, ROW_KINDS, Epilogue, with_epilogue
 from inferstack.mapping.nest import Mapping
@@ -83,28 +84,22 @@ def cost(
 ) -> Cost:
     """The cost of a mapping, with `epilogue` fused to it.
 
-    Raises MappingError for a mapping that makes no sense or does not fit.
+    On a machine without a DMA engine it is `nest_cost`. Raises MappingError for a mapping that
+    makes no sense or does not fit.
     """
+    if not accelerator.has_dma:
+        return nest_cost(mapping, with_epilogue(contraction, epilogue), accelerator)
     wanted = with_epilogue(contraction, epilogue)
     nest = legality.checked(mapping, wanted, accelerator)
     misfit = legality.misfit(nest, wanted, accelerator)
     if misfit is not None:
-        raise MappingError(
-            f"mapping of {mapping.operator}",
-            f"does not fit the {misfit.resource}",
-            got=f"{misfit.demand} bytes",
-            need=f"at most {misfit.limit}",
-            hint="; or ".join(misfit.levers),
-        )
+        raise _does_not_fit(mapping, misfit)
     if epilogue.whole_rows:
         legality.need_whole_rows(mapping, nest, wanted, epilogue.names[-1])
     found = traffic.crossings(nest, wanted, accelerator)
     bias = traffic.bias_reads(nest, wanted, accelerator)
     moved = dict(traffic.accesses(found, wanted, accelerator, bias))
     moved |= _residual_accesses(wanted, accelerator, epilogue)
-    occupied: dict[str, int] = {}
-    for (level, _), size in legality.occupancy(nest, wanted, accelerator).items():
-        occupied[level] = occupied.get(level, 0) + size
     dram = accelerator.levels[0].name
     total = sum(a.total_bytes for (level, _), a in moved.items() if level == dram)
     busy = {
@@ -124,10 +119,88 @@ def cost(
         macs=wanted.macs,
         accesses=moved,
         crossings=found,
-        occupancy_bytes=occupied,
+        occupancy_bytes=_occupied(nest, wanted, accelerator),
         busy_cycles=busy,
         compulsory_dram_bytes=wanted.compulsory_bytes + residual,
         dram=dram,
+    )
+
+
+def nest_cost(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> Cost:
+    """The cost of any nest on any hierarchy, by `flow`: what the search over nests minimizes.
+
+    Latency is that of the busiest part, plus the array's fill: the steps of the array, the loads of
+    its stationary tiles (`pass_cycles` each), every port of every level. Loads and work overlap
+    perfectly, so it is a lower bound of a schedule with bursts. On a machine with a DMA engine,
+    DRAM's port alone counts, and the first loads and queues of `cost` are left out. Energy is that
+    of all instances. Raises MappingError for a mapping that makes no sense or does not fit.
+    """
+    nest = legality.checked(mapping, contraction, accelerator)
+    misfit = legality.misfit(nest, contraction, accelerator)
+    if misfit is not None:
+        raise _does_not_fit(mapping, misfit)
+    found = flow.flows(nest, contraction, accelerator)
+    moved, busiest = flow.flow_accesses(found, contraction, accelerator)
+    busy = {"array": legality.steps(nest, contraction)}
+    held = traffic.stationary(accelerator)
+    loads = sum(f.transfers for f in found if f.role is held and f.inner == traffic.ARRAY)
+    if loads and not accelerator.has_dma:
+        busy["array loads"] = loads * accelerator.array.pass_cycles
+    for level in accelerator.levels[: 1 if accelerator.has_dma else None]:
+        here = [access for (name, _), access in busiest.items() if name == level.name]
+        busy |= port_cycles(
+            level, sum(a.read_bytes for a in here), sum(a.written_bytes for a in here)
+        )
+    return Cost(
+        cycles=max(busy.values()) + accelerator.array.fill_cycles,
+        energy_pj=_energy_pj(moved, contraction, accelerator),
+        macs=contraction.macs,
+        accesses=moved,
+        crossings=tuple(
+            Crossing(
+                slot=f.slot,
+                role=f.role,
+                outer=f.outer,
+                inner=f.inner,
+                transfers=f.transfers,
+                elements=f.total.outer,
+            )
+            for f in found
+        ),
+        occupancy_bytes=_occupied(nest, contraction, accelerator),
+        busy_cycles=busy,
+        compulsory_dram_bytes=contraction.compulsory_bytes,
+        dram=accelerator.levels[0].name,
+    )
+
+
+def port_cycles(level: Level, read_bytes: int, written_bytes: int) -> dict[str, int]:
+    """Cycles by port of a level: one for both directions, or one for each."""
+    if level.shared_port:
+        cycles = math.ceil((read_bytes + written_bytes) / level.read_bytes_per_cycle)
+        return {level.name: cycles}
+    return {
+        f"{level.name} reads": math.ceil(read_bytes / level.read_bytes_per_cycle),
+        f"{level.name} writes": math.ceil(written_bytes / level.write_bytes_per_cycle),
+    }
+
+
+def _occupied(
+    nest: legality.Nest, contraction: Contraction, accelerator: Accelerator
+) -> dict[str, int]:
+    occupied: dict[str, int] = {}
+    for (level, _), size in legality.occupancy(nest, contraction, accelerator).items():
+        occupied[level] = occupied.get(level, 0) + size
+    return occupied
+
+
+def _does_not_fit(mapping: Mapping, misfit: Infeasible) -> MappingError:
+    return MappingError(
+        f"mapping of {mapping.operator}",
+        f"does not fit the {misfit.resource}",
+        got=f"{misfit.demand} bytes",
+        need=f"at most {misfit.limit}",
+        hint="; or ".join(misfit.levers),
     )
 
 

@@ -30,12 +30,15 @@ class Place:
 class Nest:
     """A checked mapping. loops: (index of the dimension, step), outermost first.
 
-    places: by slot, outermost first. spatial: extent side by side, by dimension.
+    places: by slot, outermost first. spatial: extent side by side in the array, by dimension.
+    fans: for each loop, None, or the index of the fan-out whose instances take its steps side by
+    side.
     """
 
     loops: tuple[tuple[int, int], ...]
     places: dict[str, tuple[Place, ...]]
     spatial: dict[str, int]
+    fans: tuple[int | None, ...]
 
     def largest_chunk(self, depth: int, contraction: Contraction) -> dict[str, int]:
         """The largest extent of each dimension below the first `depth` loops."""
@@ -46,55 +49,134 @@ class Nest:
         return chunk
 
 
-def checked(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> Nest:
-    """The nest of a mapping. Raises MappingError (or UnknownNameError) that says what is wrong."""
-    where = f"mapping of {mapping.operator}"
-    chunk = contraction.extents
-    names = tuple(chunk)
-    slots = [operand.slot for operand in contraction.operands]
-    loops: list[tuple[int, int]] = []
-    places: dict[str, list[Place]] = {slot: [] for slot in slots}
-    spatial: dict[str, int] = {}
-    for node in mapping.nodes:
-        if isinstance(node, Store):
-            if node.slot not in places:
-                raise UnknownNameError(where, "operand", node.slot, slots)
-            _check_store(where, node, places[node.slot], contraction, accelerator)
-            places[node.slot].append(Place(len(loops), node.level, node.refetched))
-            continue
-        if node.dim not in chunk:
-            raise UnknownNameError(where, "dimension", node.dim, names)
-        if isinstance(node, Spatial):
-            spatial[node.dim] = spatial.get(node.dim, 1) * node.extent
-            continue
-        if spatial:
+class _Checker:
+    """Walks the nodes of a mapping from the outside in, and refuses the first that is wrong."""
+
+    def __init__(self, mapping: Mapping, contraction: Contraction, accelerator: Accelerator):
+        self.where = f"mapping of {mapping.operator}"
+        self.contraction, self.accelerator = contraction, accelerator
+        self.chunk = contraction.extents
+        self.names = tuple(self.chunk)
+        self.slots = [operand.slot for operand in contraction.operands]
+        self.loops: list[tuple[int, int]] = []
+        self.fans: list[int | None] = []
+        self.places: dict[str, list[Place]] = {slot: [] for slot in self.slots}
+        self.spatial: dict[str, int] = {}
+        self.fan_of = {
+            axis.name: number
+            for number, fan_out in enumerate(accelerator.fan_outs)
+            for axis in fan_out.axes
+        }
+
+    def store(self, node: Store) -> None:
+        """A store: an operand that exists, a level that holds it, on the right side of fan-outs."""
+        if node.slot not in self.places:
+            raise UnknownNameError(self.where, "operand", node.slot, self.slots)
+        outer = self.places[node.slot]
+        _check_store(self.where, node, outer, self.contraction, self.accelerator)
+        at = self.accelerator.index(node.level)
+        for fan in {fan for fan in self.fans if fan is not None}:
+            below = self.accelerator.fan_outs[fan].below
+            if at <= self.accelerator.index(below):
+                raise MappingError(
+                    self.where,
+                    f"a store in {node.level} stands inside of the instances below {below}",
+                    got=f"a store of {node.slot}",
+                    hint="move it above the spatial nodes of that fan-out",
+                )
+        outer.append(Place(len(self.loops), node.level, node.refetched))
+
+    def split(self, node: Spatial) -> None:
+        """A spatial node of a fan-out, or of the array."""
+        fan = self.fan_of.get(node.axis)
+        if node.extent < 1 or node.step < 1:
+            got = min(node.extent, node.step)
+            raise MappingError(self.where, "a spatial extent is not positive", got=got)
+        if fan is None:
+            self.spatial[node.dim] = self.spatial.get(node.dim, 1) * node.extent
+            return
+        self._outside_in(fan)
+        left = self.chunk[node.dim]
+        if node.extent * node.step < left or node.step > left:
             raise MappingError(
-                where, "a loop is inside a spatial one", got=f"a loop over {node.dim}",
+                self.where,
+                f"the factors do not cover the dimension {node.dim}",
+                got=f"{node.extent} pieces of {node.step} along {node.axis}",
+                need=f"pieces that make up {left}",
+            )
+        self.chunk[node.dim] = node.step
+        self.loops.append((self.names.index(node.dim), node.step))
+        self.fans.append(fan)
+
+    def _outside_in(self, fan: int) -> None:
+        """No store of the instances, and no inner fan-out, may stand above."""
+        below = self.accelerator.fan_outs[fan].below
+        limit = self.accelerator.index(below)
+        for slot, found in self.places.items():
+            for place in found:
+                if self.accelerator.index(place.level) > limit:
+                    raise MappingError(
+                        self.where,
+                        f"the instances below {below} stand inside of a store of their own",
+                        got=f"a store of {slot} in {place.level} above them",
+                        hint="move the spatial nodes of that fan-out above the store",
+                    )
+        if any(other is not None and other > fan for other in self.fans):
+            raise MappingError(
+                self.where, f"the instances below {below} stand inside of inner ones"
+            )
+
+    def loop(self, node: Loop) -> None:
+        """A loop: it divides what is left of its dimension."""
+        if self.spatial:
+            raise MappingError(
+                self.where, "a loop is inside a spatial one", got=f"a loop over {node.dim}",
                 need="the spatial nodes last",
             )  # fmt: skip
-        if not 1 <= node.step <= chunk[node.dim]:
+        if not 1 <= node.step <= self.chunk[node.dim]:
             raise MappingError(
-                where,
+                self.where,
                 f"a loop over {node.dim} does not divide what is left of it into chunks",
                 got=f"steps of {node.step}",
-                need=f"1 to {chunk[node.dim]}",
+                need=f"1 to {self.chunk[node.dim]}",
             )
-        chunk[node.dim] = node.step
-        loops.append((names.index(node.dim), node.step))
-    _check_array(where, mapping, accelerator)
-    for name, left in chunk.items():
-        if left > spatial.get(name, 1):
-            raise MappingError(
-                where,
-                f"the factors do not cover the dimension {name}",
-                got=f"{left} elements at the innermost node",
-                need=f"{spatial.get(name, 1)}",
-                hint=f"add a loop over {name} with a step of {spatial.get(name, 1)}",
-            )
+        self.chunk[node.dim] = node.step
+        self.loops.append((self.names.index(node.dim), node.step))
+        self.fans.append(None)
+
+    def covered(self) -> None:
+        """Every dimension is walked to its end."""
+        for name, left in self.chunk.items():
+            if left > self.spatial.get(name, 1):
+                raise MappingError(
+                    self.where,
+                    f"the factors do not cover the dimension {name}",
+                    got=f"{left} elements at the innermost node",
+                    need=f"{self.spatial.get(name, 1)}",
+                    hint=f"add a loop over {name} with a step of {self.spatial.get(name, 1)}",
+                )
+
+
+def checked(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> Nest:
+    """The nest of a mapping. Raises MappingError (or UnknownNameError) that says what is wrong."""
+    checker = _Checker(mapping, contraction, accelerator)
+    for node in mapping.nodes:
+        if isinstance(node, Store):
+            checker.store(node)
+            continue
+        if node.dim not in checker.chunk:
+            raise UnknownNameError(checker.where, "dimension", node.dim, checker.names)
+        if isinstance(node, Spatial):
+            checker.split(node)
+        else:
+            checker.loop(node)
+    _check_axes(checker.where, mapping, accelerator)
+    checker.covered()
     return Nest(
-        loops=tuple(loops),
-        places={slot: tuple(found) for slot, found in places.items()},
-        spatial=spatial,
+        loops=tuple(checker.loops),
+        places={slot: tuple(found) for slot, found in checker.places.items()},
+        spatial=checker.spatial,
+        fans=tuple(checker.fans),
     )
 
 
@@ -129,29 +211,40 @@ def _check_store(
         )
 
 
-def _check_array(where: str, mapping: Mapping, accelerator: Accelerator) -> None:
+def _check_axes(where: str, mapping: Mapping, accelerator: Accelerator) -> None:
+    """Which dimension runs along which axis, and how far."""
     array = accelerator.array
-    axes = {"row": (array.rows, array.row_dims), "column": (array.columns, array.column_dims)}
+    axes = {
+        "row": ("row axis of the array", array.rows, array.row_dims),
+        "column": ("column axis of the array", array.columns, array.column_dims),
+    }
+    for fan_out in accelerator.fan_outs:
+        for axis in fan_out.axes:
+            words = f"{axis.name} axis below {fan_out.below}"
+            axes[axis.name] = (words, axis.size, axis.dims)
     used = dict.fromkeys(axes, 1)
     for node in mapping.nodes:
         if not isinstance(node, Spatial):
             continue
         if node.axis not in axes:
             raise UnknownNameError(where, "axis", node.axis, axes)
-        limit, dims = axes[node.axis]
+        words, limit, dims = axes[node.axis]
         if node.dim not in dims:
             raise MappingError(
                 where,
-                f"the dimension {node.dim} cannot run along the {node.axis} axis of the array",
+                f"the dimension {node.dim} cannot run along the {words}",
                 need="one of " + ", ".join(dims),
             )
-        if node.extent < 1:
-            raise MappingError(where, "a spatial extent is not positive", got=node.extent)
+        if node.axis in ("row", "column") and node.step != 1:
+            raise MappingError(
+                where, f"along the {words} every element has its own place", got=node.step, need=1
+            )
         used[node.axis] *= node.extent
         if used[node.axis] > limit:
+            over = "array" if node.axis in ("row", "column") else "number of instances"
             raise MappingError(
                 where,
-                f"the spatial extent along the {node.axis} axis is over the array",
+                f"the spatial extent along the {node.axis} axis is over the {over}",
                 got=used[node.axis],
                 need=f"at most {limit}",
             )
@@ -226,14 +319,16 @@ def need_whole_rows(mapping: Mapping, nest: Nest, contraction: Contraction, fuse
 
 
 def steps(nest: Nest, contraction: Contraction) -> int:
-    """How often the innermost node runs."""
+    """How often the innermost node runs, in the instance that has most to do: the first."""
     counts = dict.fromkeys(contraction.extents, 1)
     names = tuple(contraction.extents)
     sizes: dict[str, dict[int, int]] = {name: {e: 1} for name, e in contraction.dims}
-    for dim, step in nest.loops:
+    for (dim, step), fan in zip(nest.loops, nest.fans, strict=True):
         name, made = names[dim], dict[int, int]()
         for size, times in sizes[names[dim]].items():
-            full, rest = divmod(size, step)
+            full, rest = divmod(size, step) if fan is None else (size >= step, size % step)
+            if fan is not None and full:
+                rest = 0
             if full:
                 made[step] = made.get(step, 0) + full * times
             if rest:

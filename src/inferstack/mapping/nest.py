@@ -6,6 +6,9 @@
 A loop walks the current chunk of its dimension in steps; the last step may be smaller, so factors
 need not divide. A store says that from here inwards the operand's tile (what the loops inside
 touch) lives in that level; it is transferred when it changes.
+
+A spatial node splits the current chunk over instances: of the array, innermost, one element each;
+of a fan-out, `step` elements each, and what stands further in runs in every instance.
 """
 
 from __future__ import annotations
@@ -36,11 +39,15 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Spatial:
-    """`extent` elements of `dim` side by side along the array's `axis` ("row" or "column")."""
+    """`extent` pieces of `dim` side by side, of `step` elements each; the last may be smaller.
+
+    axis: "row" or "column" of the array (step 1), or an axis of a fan-out.
+    """
 
     dim: str
     extent: int
     axis: str
+    step: int = 1
 
 
 Node = Loop | Store | Spatial
