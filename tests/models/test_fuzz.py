@@ -64,7 +64,7 @@ def changed(content: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
         for step in path:
             inside = inside[step]
         if data.draw(st.booleans()):
-            inside[key] = data.draw(VALUES)
+            inside[key] = copy.deepcopy(data.draw(VALUES))
         else:
             del inside[key]
     return result
