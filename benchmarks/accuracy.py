@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from inferstack.compress.accuracy import batches_by_length, cosines, embed, spearman
-from inferstack.compress.calibration import Calibration, Clipping, Feeds, calibrate
+from inferstack.compress.accuracy import cosines, embed, feeds_by_length, spearman
+from inferstack.compress.calibration import Clipping, Feeds, calibrate
 from inferstack.compress.method import methods
 from inferstack.ir.graph import Graph
 from inferstack.models.data import read_pairs, read_sentences
@@ -33,15 +33,6 @@ def calibration_sentences(path: Path, count: int) -> list[str]:
     lines = read_pairs(path).first if path.suffix == ".tsv" else read_sentences(path)
     distinct = list(dict.fromkeys(lines))
     return distinct[:: max(1, len(distinct) // count)][:count]
-
-
-def calibrated(graph: Graph, feeds: Feeds, clipping: Clipping) -> Calibration:
-    """Calibration on batches of similar length."""
-    batches = [
-        {name: feeds[name][rows, :tokens] for name in graph.inputs}
-        for rows, tokens in batches_by_length(graph, feeds)
-    ]
-    return calibrate(graph, batches, clipping=clipping)
 
 
 def evaluate(
@@ -77,7 +68,8 @@ def main() -> None:
     graph, encode = checkpoint.graph, checkpoint.tokenizer.encode
     lines = calibration_sentences(given.calibration, given.sentences)
     start = time.perf_counter()
-    calibration = calibrated(graph, encode(lines), Clipping(given.clipping))
+    batches = feeds_by_length(graph, encode(lines))
+    calibration = calibrate(graph, batches, clipping=Clipping(given.clipping))
     print(f"calibrated on {len(lines)} in {time.perf_counter() - start:.1f} s", file=sys.stderr)
     pairs = read_pairs(given.pairs)
     scores = np.array(pairs.scores)

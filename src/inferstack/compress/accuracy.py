@@ -89,6 +89,14 @@ def batches_by_length(graph: Graph, feeds: Feeds) -> list[tuple[npt.NDArray[np.i
     return batches
 
 
+def feeds_by_length(graph: Graph, feeds: Feeds) -> list[Feeds]:
+    """`feeds` in batches of `batches_by_length`, without the padding that none of a batch needs."""
+    return [
+        {name: feeds[name][rows, :tokens] for name in graph.inputs}
+        for rows, tokens in batches_by_length(graph, feeds)
+    ]
+
+
 def cosines(a: Array, b: Array) -> npt.NDArray[np.float64]:
     """Cosine of each row of a (n, d) with the same row of b; a zero row gives 0."""
     import numpy as np

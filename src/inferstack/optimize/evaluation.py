@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inferstack.compress.accuracy import Accuracy, batches_by_length, cosines, embed, spearman
+from inferstack.compress.accuracy import (
+    Accuracy,
+    batches_by_length,
+    cosines,
+    embed,
+    feeds_by_length,
+    spearman,
+)
 from inferstack.compress.calibration import Calibration, Feeds, calibrate
 from inferstack.core.progress import Progress, counted
 from inferstack.ir.graph import Graph
@@ -69,10 +76,7 @@ class Evaluation:
 
     def calibrate(self, progress: Progress) -> Calibration:
         """Statistics of the float graph on the sentences that calibrate."""
-        batches = [
-            {name: self.calibrating[name][rows, :tokens] for name in self.graph.inputs}
-            for rows, tokens in batches_by_length(self.graph, self.calibrating)
-        ]
+        batches = feeds_by_length(self.graph, self.calibrating)
         advance = counted(progress, "calibrating", self.calibration_sentences)
         return calibrate(self.graph, batches, progress=advance)
 
