@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from inferstack.core.dtypes import DType
@@ -11,9 +9,10 @@ from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Graph, TensorRole
 from inferstack.mapping.contraction import Contraction, Operand
-from inferstack.ops import quantization
 from inferstack.ops.builder import GraphBuilder
 from inferstack.ops.rule import Affine
+from inferstack.testing.integer_graphs import IntegerGraph
+from inferstack.testing.machines import resized
 
 
 def operand(slot: str, role: Role, bits: int, *axes: str) -> Operand:
@@ -71,12 +70,7 @@ def convolution(
 
 def gemmini(name: str = "gemmini", **capacities: int) -> Accelerator:
     """A machine of the library, with other capacities in bytes."""
-    machine = load_accelerator(name)
-    levels = tuple(
-        dataclasses.replace(level, capacity_bytes=capacities.get(level.name, level.capacity_bytes))
-        for level in machine.levels
-    )
-    return dataclasses.replace(machine, levels=levels, sources={})
+    return resized(load_accelerator(name), capacities)
 
 
 def encoder_layer(tokens: int, width: int, heads: int, inner: int, seed: int = 0) -> Graph:
@@ -129,61 +123,15 @@ def encoder_layer(tokens: int, width: int, heads: int, inner: int, seed: int = 0
 
 def whole_layer(tokens: int, width: int, heads: int, inner: int) -> Graph:
     """One integer encoder layer: every contraction with the operators behind it."""
-    made = GraphBuilder("layer")
-    random = np.random.default_rng(0)
-
-    def table(name: str, size: int, prefix: str = "", low: float = 1e-4) -> dict[str, str]:
-        multiplier, shift = quantization.dyadic(random.uniform(low, 3 * low, size))
-        values = {f"{prefix}multiplier": multiplier, f"{prefix}shift": shift}
-        return {
-            slot: made.tensor(f"{name}.{slot}", data.shape, DType.INT32, TensorRole.CONSTANT, data)
-            for slot, data in values.items()
-        }
-
-    def linear(name: str, source: str, k: int, n: int, narrow: bool) -> str:
-        weight = random.integers(-127, 128, (k, n)).astype(np.int8)
-        bias = random.integers(-9999, 9999, n).astype(np.int32)
-        inputs = {
-            "a": source,
-            "b": made.tensor(f"{name}.w", (k, n), DType.INT8, TensorRole.WEIGHT, weight),
-            "bias": made.tensor(f"{name}.bias", (n,), DType.INT32, TensorRole.WEIGHT, bias),
-        }
-        return made.add("matmul", name, {**inputs, **(table(name, n) if narrow else {})})
-
-    def norm(name: str, source: str) -> str:
-        gamma, beta, attributes = quantization.layernorm_tables(
-            np.ones(width), np.zeros(width), epsilon=1e-5, input_scale=1e-3, output_scale=0.05
-        )
-        tables = {
-            slot: made.tensor(f"{name}.{slot}", (width,), DType.INT32, TensorRole.CONSTANT, data)
-            for slot, data in (("gamma", gamma), ("beta", beta))
-        }
-        inputs = {"x": source, **tables, **table(name, width, low=0.01)}
-        return made.add("layernorm", name, inputs, dict(attributes))
-
-    def residual(name: str, product: str, skip: str) -> str:
-        inputs = {"a": product, "b": skip, **table(name, width, "b_", 10.0)}
-        return made.add("add", name, inputs)
-
-    split = {"heads": heads, "kv_heads": heads}
-    x = made.tensor("x", (1, tokens, width), DType.INT8, TensorRole.INPUT)
-    q, k, v = (linear(name, x, width, width, True) for name in ("query", "key", "value"))
-    scores = made.add("attention_scores", "scores", {"query": q, "key": k}, split)
-    inputs = {"x": scores, **table("softmax", 1, low=0.1)}
-    weights = made.add("softmax", "softmax", inputs, dict(quantization.softmax_attributes()))
-    inputs = {"probabilities": weights, "value": v, **table("context", width)}
-    context = made.add("attention_context", "context", inputs, split)
-    output = linear("output", context, width, width, False)
-    normed = norm("norm1", residual("add1", output, x))
-    wide = linear("ffn1", normed, width, inner, False)
-    attributes, value_scale = quantization.gelu_attributes(1e-3)
-    multiplier, shift = quantization.dyadic(value_scale / random.uniform(0.05, 0.1, inner))
-    out = {"out_multiplier": multiplier, "out_shift": shift}
-    inputs = {"x": wide, **table("gelu", inner, low=0.01)}
-    for slot, data in out.items():
-        inputs[slot] = made.tensor(
-            f"gelu.{slot}", data.shape, DType.INT32, TensorRole.CONSTANT, data
-        )
-    active = made.add("gelu", "gelu", inputs, dict(attributes))
-    narrow = linear("ffn2", active, inner, width, False)
-    return made.build((norm("norm2", residual("add2", narrow, normed)),))
+    made = IntegerGraph("layer")
+    x = made.input("x", (1, tokens, width))
+    q, k, v = (
+        made.linear(name, x, width, width, narrow=True) for name in ("query", "key", "value")
+    )
+    weights = made.softmax("softmax", made.scores("scores", q, k, heads))
+    context = made.context("context", weights, v, heads, width)
+    output = made.linear("output", context, width, width)
+    normed = made.layernorm("norm1", made.residual("add1", output, x))
+    active = made.gelu("gelu", made.linear("ffn1", normed, width, inner))
+    narrow = made.linear("ffn2", active, inner, width)
+    return made.build((made.layernorm("norm2", made.residual("add2", narrow, normed)),))
