@@ -49,9 +49,8 @@ def to_html(result: Optimization) -> str:
         source_section(result),
         _files_section(result),
     )
-    title = f"{result.model}: inferstack optimize"
     body = f"{_header(result)}{_cards(result)}{''.join(sections)}"
-    return page(title, body, result.version)
+    return page(f"{result.model}: inferstack optimize", body, result.version)
 
 
 def _header(result: Optimization) -> str:

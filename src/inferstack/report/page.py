@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from inferstack.core.errors import InputError
+from inferstack.core.files import write_atomically
 from inferstack.report.path import check_report_path
 
 
@@ -33,6 +34,6 @@ def write_page(path: Path, text: str, flag: str) -> None:
     """Writes a page. Raises InputError, naming the flag, where that cannot be done."""
     check_report_path(path, flag)
     try:
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text)
     except OSError as failure:
         raise InputError(f"{flag} {path}", f"cannot be written: {failure.strerror}") from None
