@@ -25,13 +25,15 @@ BIAS = "bias"
 class Operand:
     """A tensor of a contraction. bits: of one element in DRAM; for the output, of the final result.
 
-    indices: one affine index per axis, as in the iteration space.
+    indices: one affine index per axis, as in the iteration space. origin: the level that it comes
+    from, or goes to, where that is not the outermost: a neighbour left it on the chip.
     """
 
     slot: str
     role: Role
     indices: tuple[Affine, ...]
     bits: int
+    origin: str | None = None
 
     @property
     def dims(self) -> frozenset[str]:
