@@ -1,4 +1,4 @@
-"""Gemmini's heuristic: the tiles and reload factors of the survey's machines (survey.md 7.3)."""
+"""Gemmini's heuristic: the tiles and reload factors of the survey's machines (Kim et al. 2023)."""
 
 from __future__ import annotations
 

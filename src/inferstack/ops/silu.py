@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inferstack.core.dtypes import DType
-from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.elementwise import ElementwiseRule
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -15,33 +13,12 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-class SiluRule(Rule):
+class SiluRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "silu"
-    work: ClassVar[Work] = Work.ACTIVATION
-    required: ClassVar[tuple[str, ...]] = ("x",)
-    optional: ClassVar[tuple[str, ...]] = ()
-
-    def infer(
-        self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
-    ) -> tuple[tuple[int, ...], DType]:
-        """Shape and type of the result."""
-        x = inputs["x"]
-        self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
-        return x.shape, x.dtype
-
-    def space(
-        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
-    ) -> IterationSpace:
-        """One point per element; each counts 4: sign, exponential, addition, division."""
-        names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        accesses = [simple("x", *names)]
-        return IterationSpace(
-            dims=tuple(zip(names, output.shape, strict=True)),
-            accesses=(*accesses, simple(OUTPUT, *names)),
-            flops_per_point=4,
-        )
+    flops: ClassVar[int] = 4
+    """Sign, exponential, addition, division."""
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""

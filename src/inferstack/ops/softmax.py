@@ -43,7 +43,7 @@ class SoftmaxRule(Rule):
     ) -> IterationSpace:
         """One point per element; each counts 4: maximum, exponential, sum, division.
 
-        Source: survey.md 1.2, derived from the paper's tables.
+        Source: derived from Kim et al. 2023, arXiv:2302.14017, Table 3.
         """
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
         accesses = [simple("x", *names)]
