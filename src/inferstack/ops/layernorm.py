@@ -40,8 +40,8 @@ class LayerNormRule(Rule):
     ) -> IterationSpace:
         """One point per element; each counts 8.
 
-        Source: derived from Kim et al. 2023, arXiv:2302.14017, Table 3: its total for GELU, LayerNorm
-        and additions; 10, 8 and 1 fit.
+        Source: derived from Kim et al. 2023, arXiv:2302.14017, Table 3: what GELU, LayerNorm
+        and additions have together; 10, 8 and 1 fit.
         """
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
         accesses = [simple(slot, *names[-len(inputs[slot].shape) :]) for slot in self.required]
