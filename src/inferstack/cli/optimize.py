@@ -88,10 +88,9 @@ def register(app: typer.Typer) -> None:
         from inferstack.core.infeasible import Infeasible
         from inferstack.hardware.load import load_accelerator
         from inferstack.models.data import read_pairs, read_sentences
-        from inferstack.optimize.artifacts import check_folder
         from inferstack.optimize.stack import Request
         from inferstack.optimize.stack import optimize as run
-        from inferstack.report.path import check_report_path
+        from inferstack.report.path import check_folder, check_report_path
 
         session = session_of(context)
         if data is None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping as Dictionary
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.compress.artifact import save
-from inferstack.core.errors import InputError
 from inferstack.core.files import write_atomically
 from inferstack.mapping.nest import Loop, Mapping, Node, Store
 
@@ -21,19 +19,6 @@ if TYPE_CHECKING:
 MAPPINGS = "mappings.json"
 STATISTICS = "statistics.json"
 FORMAT = 1
-
-
-def check_folder(folder: Path, flag: str = "--out") -> None:
-    """Raises InputError where no folder can be made and written; makes nothing."""
-    where = f"{flag} {folder}"
-    existing = next(
-        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
-    )
-    if not existing.is_dir():
-        what = "is a file" if existing == folder.absolute() else f"{existing} is a file"
-        raise InputError(where, what, need="a folder, made if need be")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(where, f"{existing} cannot be written", hint="choose another folder")
 
 
 def write_artifacts(folder: Path, graph: Graph, schedules: Schedules, run: Run) -> dict[str, Path]:

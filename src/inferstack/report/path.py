@@ -1,4 +1,4 @@
-"""Where a report may be written: asked before the long work starts."""
+"""Where a report or a folder of results may be written: asked before the long work starts."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def check_report_path(path: Path, flag: str = "--report") -> None:
         raise InputError(where, f"{folder} is not a folder")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise InputError(where, "cannot be written", hint="choose a place that you may write to")
+
+
+def check_folder(folder: Path, flag: str = "--out") -> None:
+    """Raises InputError where no folder can be made and written; makes nothing."""
+    where = f"{flag} {folder}"
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    if not existing.is_dir():
+        what = "is a file" if existing == folder.absolute() else f"{existing} is a file"
+        raise InputError(where, what, need="a folder, made if need be")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(where, f"{existing} cannot be written", hint="choose another folder")
