@@ -169,7 +169,8 @@ class Accelerator:
     """A machine: levels outer (DRAM) to inner. sources: of each number, by dotted path.
 
     dma, host: where a description has none (has_dma, has_host), whatever is asked of them raises
-    AcceleratorError. fan_outs: outer to inner.
+    AcceleratorError. fan_outs: outer to inner. forwards_to: levels that results can be sent to from
+    behind the array though they do not hold outputs, to be the next operator's operands.
     """
 
     name: str
@@ -182,6 +183,7 @@ class Accelerator:
     host: Host
     sources: Mapping[str, Source] = field(default_factory=dict)
     fan_outs: tuple[FanOut, ...] = ()
+    forwards_to: tuple[str, ...] = ()
 
     @property
     def has_dma(self) -> bool:

@@ -237,6 +237,7 @@ def _built(file: schema.AcceleratorFile, sources: Mapping[str, Source]) -> Accel
         host=_host(file),
         sources=sources,
         fan_outs=_fan_outs(file),
+        forwards_to=tuple(file.forwards_to),
     )
 
 
@@ -328,8 +329,11 @@ def _check_roles(path: Path, accelerator: Accelerator) -> None:
 
 
 def _check_fan_outs(path: Path, accelerator: Accelerator) -> None:
-    """Each stands below a level that exists, and no two axes share a name."""
+    """Levels that are named exist, and no two axes share a name."""
     known = [level.name for level in accelerator.levels]
+    for name in accelerator.forwards_to:
+        if name not in known:
+            raise UnknownNameError(f"{path}, forwards_to", "level", name, known)
     names = {"row", "column"}
     for fan_out in accelerator.fan_outs:
         where = f"{path}, fan_outs.{fan_out.below}"

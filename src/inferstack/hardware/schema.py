@@ -140,4 +140,5 @@ class AcceleratorFile(_Strict):
     vector_unit: VectorUnitFile | None = None
     dma: DmaFile | None = None
     host: HostFile | None = None
+    forwards_to: list[Word] = []
     fan_outs: dict[Word, Annotated[dict[Word, AxisFile], Field(min_length=1)]] = {}

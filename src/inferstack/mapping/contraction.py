@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from inferstack.core.errors import InputError
-from inferstack.hardware.accelerator import Role
+from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.ir.graph import Graph, Operator
 from inferstack.ops.registry import rule_for
 from inferstack.ops.rule import OUTPUT, Affine
@@ -39,6 +39,10 @@ class Operand:
     def dims(self) -> frozenset[str]:
         """The dimensions that move this operand."""
         return frozenset(name for index in self.indices for name, _ in index.terms)
+
+    def home(self, accelerator: Accelerator) -> int:
+        """The place of its origin among the levels of a machine, 0 for the outermost."""
+        return 0 if self.origin is None else accelerator.index(self.origin)
 
     def elements(self, chunk: dict[str, int]) -> int:
         """Distinct elements that a chunk (extent by dimension) touches."""

@@ -197,11 +197,19 @@ def _check_store(
             got=f"a store of {store.slot}",
             need="one of " + ", ".join(v.name for v in accelerator.levels if role in v.holds),
         )
+    home = contraction.operand(store.slot).home(accelerator)
     if order.index(level.name) == 0:
         raise MappingError(
             where,
             f"{level.name} holds every operand from the start",
             got=f"a store of {store.slot}",
+        )
+    if order.index(level.name) <= home:
+        raise MappingError(
+            where,
+            f"the operand {store.slot} comes from {order[home]}",
+            got=f"a store in {level.name}",
+            need="a level further in",
         )
     if outer and order.index(level.name) <= order.index(outer[-1].level):
         raise MappingError(
