@@ -209,20 +209,15 @@ class Instances:
         # How often each element is still to be seen, on both sides.
         writes: dict[tuple[Instance, Element], int] = {}
         drains: dict[tuple[Instance, Element], int] = {}
-        by_group: dict[tuple[Instance, Instance], int] = {}
-        copies: dict[Element, set[Instance]] = {}
         for around, member, tile in place.visits:
             leader = self._leader(place, member)
             for element in tile:
                 drains[member, element] = drains.get((member, element), 0) + 1
-                copies.setdefault(element, set()).add(around)
                 if leader:
                     writes[around, element] = writes.get((around, element), 0) + 1
-            by_group[around, member] = 1
-        alone = all(len(found) == 1 for found in copies.values())
         dram = self.accelerator.levels[0].name
         raw = place.level == "array" and outer.level != dram
-        last = result if alone and not raw else self._width(outer)
+        last = result if self._alone(outer) and not raw else self._width(outer)
         for (around, _), count in writes.items():
             add(outer, around, 0, (count - 1) * self._width(outer) + last)
         if place.level == "array":
@@ -241,9 +236,13 @@ class Instances:
     def _last_in(self, place: _Place) -> int:
         """The width in which the last visit from inside was written here."""
         inner = next(p for p in self.all_places() if p.outer is place)
-        copies: dict[Element, set[Instance]] = {}
-        for around, _, tile in inner.visits:
-            for element in tile:
-                copies.setdefault(element, set()).add(around)
-        alone = all(len(found) == 1 for found in copies.values())
-        return place.operand.bits if inner.level != "array" and alone else self._width(place)
+        finished = inner.level != "array" and self._alone(place)
+        return place.operand.bits if finished else self._width(place)
+
+    def _alone(self, place: _Place) -> bool:
+        """Whether the level stands once: what instances hand on is one of several sums."""
+        order = [level.name for level in self.accelerator.levels]
+        return not any(
+            order.index(place.level) > order.index(fan_out.below)
+            for fan_out in self.accelerator.fan_outs
+        )

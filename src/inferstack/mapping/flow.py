@@ -27,13 +27,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from inferstack.core.units import ceil_div
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.mapping.contraction import Contraction, Operand
-from inferstack.mapping.legality import Nest, Place
+from inferstack.mapping.legality import Nest
 from inferstack.mapping.traffic import ARRAY, Access, stationary
 
 Sizes = dict[int, int]
@@ -77,7 +78,7 @@ def flows(nest: Nest, contraction: Contraction, accelerator: Accelerator) -> tup
     """All flows of all operands, outermost first for each operand."""
     found: list[Flow] = []
     for operand in contraction.operands:
-        outer, kept = accelerator.levels[0].name, 0
+        outer, kept = accelerator.levels[operand.home(accelerator)].name, 0
         for place in nest.places[operand.slot]:
             walk = _Walk(nest, contraction, accelerator, operand, outer, place.level)
             # Where the tile outside is loaded again, so is the one inside.
@@ -89,6 +90,13 @@ def flows(nest: Nest, contraction: Contraction, accelerator: Accelerator) -> tup
         held = stationary(accelerator) is operand.role
         found.append(walk.flow(depth, max(kept, walk.kept(depth)) if held else depth))
     return tuple(found)
+
+
+def hands_on_results(level: str, accelerator: Accelerator) -> bool:
+    """Whether what is finished in a level is a result: inside of instances, it is one of several
+    sums."""
+    at = accelerator.index(level)
+    return all(at <= accelerator.index(fan_out.below) for fan_out in accelerator.fan_outs)
 
 
 class _Walk:
@@ -108,6 +116,7 @@ class _Walk:
         self.names = tuple(name for name, _ in contraction.dims)
         at = accelerator.index(outer)
         # A fan-out stands outside of a level when that level is inside of it.
+        self.final = hands_on_results(outer, accelerator)
         self.outside = tuple(at > accelerator.index(f.below) for f in accelerator.fan_outs)
 
     def kept(self, depth: int) -> int:
@@ -159,7 +168,7 @@ class _Walk:
             transfers=transfers,
             total=self._count(depth, kept, outside=True, inside=True),
             busiest=self._count(depth, kept, outside=False, inside=False),
-            final=self._passes(depth, 0, lambda fan: self.outside[fan]) == 1,
+            final=self.final,
         )
 
     def _count(self, depth: int, kept: int, *, outside: bool, inside: bool) -> Count:
@@ -213,24 +222,37 @@ def flow_accesses(
 
     A bias is read once from the outermost level and enters with the first products.
     """
-    both = []
-    for busiest in (False, True):
-        tally = _Tally(contraction, accelerator)
-        for flow in found:
-            if flow.role is not Role.OUTPUT:
-                tally.add_factor(flow, flow.busiest if busiest else flow.total)
-        tally.add_output([flow for flow in found if flow.role is Role.OUTPUT], busiest)
-        both.append(tally.bytes())
-    return both[0], both[1]
+    total, busiest = Tally(contraction, accelerator), Tally(contraction, accelerator)
+    total.add([(flow, flow.total) for flow in found])
+    busiest.add([(flow, flow.busiest) for flow in found])
+    return _in_bytes(total), _in_bytes(busiest)
 
 
-class _Tally:
-    """Bits read and written by (level, slot)."""
+def _in_bytes(tally: Tally) -> dict[tuple[str, str], Access]:
+    """In whole bytes, rounded up."""
+    return {
+        key: Access(
+            read_bytes=ceil_div(tally.reads.get(key, 0), 8),
+            written_bytes=ceil_div(tally.writes.get(key, 0), 8),
+        )
+        for key in sorted({*tally.reads, *tally.writes})
+    }
+
+
+class Tally:
+    """Bits read and written by (level, slot); counts may be sums of unknowns (`exact.forms`)."""
 
     def __init__(self, contraction: Contraction, accelerator: Accelerator) -> None:
         self.contraction, self.accelerator = contraction, accelerator
-        self.reads: dict[tuple[str, str], int] = {}
-        self.writes: dict[tuple[str, str], int] = {}
+        self.reads: dict[tuple[str, str], Any] = {}
+        self.writes: dict[tuple[str, str], Any] = {}
+
+    def add(self, counted: Sequence[tuple[Flow, Count]]) -> None:
+        """All flows, outermost first for each operand."""
+        for flow, count in counted:
+            if flow.role is not Role.OUTPUT:
+                self.add_factor(flow, count)
+        self.add_output([pair for pair in counted if pair[0].role is Role.OUTPUT])
 
     def add_factor(self, flow: Flow, count: Count) -> None:
         """An input or a weight moves inwards."""
@@ -238,42 +260,32 @@ class _Tally:
         self._tally(self.reads, flow.outer, flow.slot, count.outer * bits)
         self._tally(self.writes, flow.inner, flow.slot, count.inner * bits)
 
-    def add_output(self, found: list[Flow], busiest: bool) -> None:
+    def add_output(self, counted: Sequence[tuple[Flow, Count]]) -> None:
         """Sums go outwards, level by level."""
         dram = self.accelerator.levels[0].name
         output = self.contraction.by_role(Role.OUTPUT)
+        home = self.accelerator.levels[output.home(self.accelerator)].name
         once = output.elements(self.contraction.extents)
         visits, left = once, 0
-        for flow in found:
-            count = flow.busiest if busiest else flow.total
+        for flow, count in counted:
             level, slot = flow.outer, flow.slot
             width = self.accelerator.level(level).partial_sum_bits
             # The array hands on raw sums; a memory hands on the result the last time.
-            raw = flow.inner == ARRAY and level != dram
+            raw = flow.inner == ARRAY and level != home
             last = output.bits if flow.final and not raw else width
             written = (count.outer - count.outer_once) * width + count.outer_once * last
             self._tally(self.writes, level, slot, written)
             self._tally(self.reads, level, slot, (count.outer - visits) * width)
-            if level != dram:
+            if level != home:
                 self._tally(self.reads, level, slot, (visits - left) * width + left * last)
             visits, left = count.inner, count.inner_once
         if self.contraction.bias_bits is not None:
             row = self.contraction.bias_elements * self.contraction.bias_bits
             self._tally(self.reads, dram, "bias", row)
 
-    def _tally(self, where: dict[tuple[str, str], int], level: str, slot: str, bits: int) -> None:
+    def _tally(self, where: dict[tuple[str, str], Any], level: str, slot: str, bits: Any) -> None:
         if level != ARRAY:
             where[level, slot] = where.get((level, slot), 0) + bits
 
-    def bytes(self) -> dict[tuple[str, str], Access]:
-        """In whole bytes, rounded up."""
-        return {
-            key: Access(
-                read_bytes=ceil_div(self.reads.get(key, 0), 8),
-                written_bytes=ceil_div(self.writes.get(key, 0), 8),
-            )
-            for key in sorted({*self.reads, *self.writes})
-        }
 
-
-__all__ = ["Count", "Flow", "Place", "flow_accesses", "flows"]
+__all__ = ["Count", "Flow", "Tally", "flow_accesses", "flows", "hands_on_results"]

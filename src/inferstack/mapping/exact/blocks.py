@@ -1,0 +1,236 @@
+"""Blocks: dimensions that are chosen together, with what each choice of their chains is worth.
+
+Every term, tile and axis is a product over blocks. A block is one dimension, or two that share an
+affine index (p and r of a convolution), or all that move the same operands and overlap with
+nothing (p and q of a 1x1 convolution): their candidates are combined. Of candidates, those remain
+that no other one matches or beats in everything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from inferstack.core.errors import InputError
+from inferstack.hardware.accelerator import Accelerator
+from inferstack.mapping.contraction import Contraction, Operand
+from inferstack.mapping.exact.candidates import Candidates, Frame, Route
+from inferstack.mapping.exact.chains import Stage, chains
+from inferstack.mapping.exact.forms import Term
+from inferstack.mapping.exact.skeleton import Skeleton, movement, sliding_groups
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+
+class Planner:
+    """Blocks and candidates of one contraction on one machine, for every skeleton."""
+
+    def __init__(self, contraction: Contraction, accelerator: Accelerator, perfect: bool) -> None:
+        self.contraction, self.accelerator, self.perfect = contraction, accelerator, perfect
+        self.movement = movement(contraction)
+        extents = {name: extent for name, extent in contraction.dims if extent > 1}
+        self.extents = extents or dict(contraction.dims[:1])
+        array = accelerator.array
+        self.axes = [(array.rows, array.row_dims), (array.columns, array.column_dims)]
+        self.axes += [(a.size, a.dims) for f in accelerator.fan_outs for a in f.axes]
+        self.slopes: list[list[tuple[tuple[str, ...], tuple[int, int]]]] = []
+        self.groups, self.every = self._groups()
+        self.frame = Frame(
+            extents=self.extents,
+            movement=self.movement,
+            slopes=tuple(map(tuple, self.slopes)),
+            axes=tuple(self.axes),
+            fan_axes=tuple(
+                (fan, place)
+                for fan, fan_out in enumerate(accelerator.fan_outs)
+                for place in range(len(fan_out.axes))
+            ),
+        )
+        self.routes: dict[tuple[str, Skeleton], Route] = {}
+        self.known: dict[object, list[Candidates]] = {}
+
+    def _groups(self) -> tuple[list[tuple[str, ...]], set[str]]:
+        """Dimensions that share an index, and alone; those that need every multiple."""
+        groups, every = list[tuple[str, ...]](), set[str]()
+        for operand in self.contraction.operands:
+            self.slopes.append([])
+            for names in sliding_groups(operand, self.contraction.extents):
+                if len(names) > 2 or len(names) < 2:
+                    raise InputError(
+                        f"operator {self.contraction.name}",
+                        "an index over more than two overlapping dimensions has no exact search",
+                        got=" and ".join(names),
+                    )
+                if names not in groups:
+                    groups.append(names)
+                first, second = _slope(operand, names)
+                self.slopes[-1].append((names, (first, second)))
+                every |= {names[0]} if second > 1 else set()
+                every |= {names[1]} if first > 1 else set()
+        taken = {name for names in groups for name in names}
+        groups += [(name,) for name in self.extents if name not in taken]
+        return groups, every
+
+    def route(self, dim: str, skeleton: Skeleton) -> Route:
+        """Where loops over a dimension, and instances along it, may stand."""
+        if (dim, skeleton) not in self.routes:
+            self.routes[dim, skeleton] = self._route(dim, skeleton)
+        return self.routes[dim, skeleton]
+
+    def _route(self, dim: str, skeleton: Skeleton) -> Route:
+        stages, segments = [Stage()], [-1]
+        axes: list[tuple[int, int] | None] = [None]
+        depths: list[list[int]] = [[] for _ in self.contraction.operands]
+        free = frozenset(self.extents)
+        last: int | None = None
+        for number, event in enumerate(skeleton):
+            following = skeleton[number + 1].operand if number + 1 < len(skeleton) else None
+            if event.operand < 0:
+                assert event.at is not None, "a fan-out has a number"
+                for place, axis in enumerate(self.accelerator.fan_outs[event.at].axes):
+                    if dim in axis.dims:
+                        stages.append(Stage(axis.size))
+                        segments.append(number)
+                        axes.append((event.at, place))
+            else:
+                depths[event.operand].append(len(stages))
+                last = event.operand
+                if event.at is None:
+                    free -= self.movement.moves[event.operand]
+            if following == -1 or last is None:
+                continue
+            if dim in self.movement.may_stand_below(last, following, free):
+                stages.append(Stage())
+                segments.append(number)
+                axes.append(None)
+        for operand, places in enumerate(depths):
+            levels = sum(1 for e in skeleton if e.operand == operand and e.at is not None)
+            if len(places) == levels:
+                depths[operand] = [*places, len(stages)]
+        return Route(
+            dim=dim,
+            stages=tuple(stages),
+            segments=tuple(segments),
+            axes=tuple(axes),
+            depths=tuple(map(tuple, depths)),
+        )
+
+    def side(self, dim: str) -> int:
+        """Most elements of a dimension side by side in the array."""
+        return max([1, *(size for size, dims in self.axes[:2] if dim in dims)])
+
+    def halves(
+        self, skeleton: Skeleton, terms: tuple[Term, ...], stores: tuple[tuple[int, int], ...]
+    ) -> list[list[Candidates]]:
+        """By group, the candidates of each of its dimensions alone.
+
+        Where two dimensions overlap, each has the other at its best for every figure: one tile that
+        holds it whole for the terms, one element for the tiles.
+        """
+        routes = {dim: self.route(dim, skeleton) for dim in self.extents}
+        made = []
+        for names in self.groups:
+            pair = tuple(routes[dim] for dim in names)
+            key = (tuple((r.dim, r.stages, r.axes, r.depths) for r in pair), terms, stores)
+            if key not in self.known:
+                self.known[key] = [self._half(pair, i, terms, stores) for i in range(len(pair))]
+            made.append(self.known[key])
+        return made
+
+    def _half(
+        self,
+        routes: tuple[Route, ...],
+        own: int,
+        terms: tuple[Term, ...],
+        stores: tuple[tuple[int, int], ...],
+    ) -> Candidates:
+        import numpy as np
+
+        from inferstack.mapping.exact.values import values
+
+        route = routes[own]
+        steps = chains(
+            self.extents[route.dim],
+            route.stages,
+            self.side(route.dim),
+            self.perfect,
+            route.dim in self.every,
+        )
+        if len(routes) == 1:
+            return values(self.frame, routes, (steps,), (steps,), terms, stores)
+        other = routes[1 - own]
+        shape = (len(steps), len(other.stages))
+        whole = np.full(shape, self.extents[other.dim], dtype=np.int64)
+        one = np.ones(shape, dtype=np.int64)
+        both = (steps, whole) if own == 0 else (whole, steps)
+        tiled = (steps, one) if own == 0 else (one, steps)
+        made = values(self.frame, routes, both, tiled, terms, stores)
+        return replace(made, dims=(route.dim,), rows=(steps,))
+
+    def crossed(
+        self,
+        skeleton: Skeleton,
+        first: Candidates,
+        second: Candidates,
+        terms: tuple[Term, ...],
+        stores: tuple[tuple[int, int], ...],
+    ) -> Candidates:
+        """All pairs of the candidates of two dimensions that overlap."""
+        import numpy as np
+
+        from inferstack.mapping.exact.values import values
+
+        routes = tuple(self.route(half.dims[0], skeleton) for half in (first, second))
+        steps = (
+            np.repeat(first.rows[0], len(second), axis=0),
+            np.tile(second.rows[0], (len(first), 1)),
+        )
+        return values(self.frame, routes, steps, steps, terms, stores)
+
+    def kind(self, dims: tuple[str, ...]) -> object:
+        """Equal for single dimensions that move the same operands; None for those that overlap."""
+        if len(dims) > 1:
+            return None
+        return tuple(dims[0] in moves for moves in self.movement.moves)
+
+
+def _slope(operand: Operand, names: tuple[str, ...]) -> tuple[int, int]:
+    """Coefficients of two dimensions of one index, in lowest terms."""
+    index = next(i for i in operand.indices if {n for n, _ in i.terms} >= set(names))
+    terms = dict(index.terms)
+    first, second = (abs(terms[name]) for name in names)
+    shared = math.gcd(first, second)
+    return first // shared, second // shared
+
+
+def together(first: Candidates, second: Candidates) -> Candidates:
+    """All pairs of the candidates of two blocks that overlap with nothing."""
+    import numpy as np
+
+    a = np.repeat(np.arange(len(first)), len(second))
+    b = np.tile(np.arange(len(second)), len(first))
+    return Candidates(
+        dims=first.dims + second.dims,
+        rows=(*(r[a] for r in first.rows), *(r[b] for r in second.rows)),
+        terms=first.terms[a] * second.terms[b],
+        tiles=first.tiles[a] * second.tiles[b],
+        sides=first.sides[a] * second.sides[b],
+    )
+
+
+def undominated(made: Candidates) -> Candidates:
+    """Those that no other one matches or beats in everything."""
+    import numpy as np
+
+    from inferstack.mapping.exact.kernel import undominated as rows_undominated
+
+    figures = np.concatenate([made.terms, made.tiles, made.sides], axis=1)
+    figures = figures[:, (figures != figures[:1]).any(axis=0)]
+    order = np.lexsort((*figures.T[::-1], figures.prod(axis=1)))
+    return made.rows_at(order[rows_undominated(np.ascontiguousarray(figures[order]))])

@@ -1,0 +1,74 @@
+"""Candidates of a block, the route of a dimension through a skeleton, and what both refer to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inferstack.mapping.exact.chains import Stage
+from inferstack.mapping.exact.skeleton import Movement
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Extents of the dimensions above 1, what they move, and where they may lie side by side.
+
+    slopes: by operand, pairs of dimensions that share an index, with their coefficients in lowest
+    terms. axes: (size, dimensions) of rows, columns, and of each (fan-out, axis) of fan_axes.
+    """
+
+    extents: dict[str, int]
+    movement: Movement
+    slopes: tuple[tuple[tuple[tuple[str, ...], tuple[int, int]], ...], ...]
+    axes: tuple[tuple[int, tuple[str, ...]], ...]
+    fan_axes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The stages of one dimension in a skeleton, outermost first.
+
+    depths: by operand, the stages outside of each of its places (the array last). segments: for a
+    stage of loops, the event below which they stand (-1: above all); for an axis, its fan-out's
+    event. axes: for an axis, (fan-out, axis); None for loops.
+    """
+
+    dim: str
+    stages: tuple[Stage, ...]
+    segments: tuple[int, ...]
+    axes: tuple[tuple[int, int] | None, ...]
+    depths: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """What each choice is worth. rows: by dimension, the chain of each candidate.
+
+    terms: (candidates, terms). tiles: (candidates, stores). sides: (candidates, axes).
+    """
+
+    dims: tuple[str, ...]
+    rows: tuple[Integers, ...]
+    terms: Floats
+    tiles: Floats
+    sides: Floats
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+    def rows_at(self, kept: Integers) -> Candidates:
+        """Some of them, in that order."""
+        return Candidates(
+            dims=self.dims,
+            rows=tuple(row[kept] for row in self.rows),
+            terms=self.terms[kept],
+            tiles=self.tiles[kept],
+            sides=self.sides[kept],
+        )

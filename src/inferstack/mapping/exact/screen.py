@@ -1,0 +1,279 @@
+"""What can be left out of a skeleton's candidates before they are combined, given the best so far.
+
+A candidate stays where it fits with the smallest tiles of all other blocks, and where its bound,
+with the least of every figure of theirs, is not over the best. What stays is combined: dimensions
+that overlap, then dimensions that move the same operands; small sets lose their dominated members.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inferstack.hardware.accelerator import Accelerator, Role
+from inferstack.mapping.contraction import Contraction
+from inferstack.mapping.exact.blocks import Planner, together, undominated
+from inferstack.mapping.exact.candidates import Candidates
+from inferstack.mapping.exact.forms import Forms
+from inferstack.mapping.exact.skeleton import Skeleton
+from inferstack.mapping.search import OBJECTIVES
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+    Floats = npt.NDArray[np.float64]
+
+SLACK = 1e-12
+ROUNDS = 3
+LARGEST_COMBINED = 60_000
+"""Blocks that move the same operands are combined up to so many candidates."""
+LARGEST_SORTED_OUT = 6_000
+"""Sets up to this size lose their dominated members: comparing takes the square of it."""
+
+
+@dataclass
+class Tally:
+    """Combinations of one skeleton: how many there are, and why some were left out."""
+
+    combinations: int = 0
+    misfits: int = 0
+    bounded: int = 0
+    dominated: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """One skeleton, as arrays for the kernel. order: of each block, candidates by their bound."""
+
+    skeleton: Skeleton
+    blocks: list[Candidates]
+    start: Array
+    terms: Array
+    tiles: Array
+    sides: Array
+    forms: Forms
+    level_of: Array
+    bits: Array
+    bound: tuple[float, float]
+
+    @property
+    def combinations(self) -> int:
+        """What is left."""
+        return math.prod(len(block) for block in self.blocks)
+
+
+class Screen:
+    """Bounds and capacities of one search."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        objective: str,
+        most_cycles: float,
+        best: Floats,
+    ) -> None:
+        import numpy as np
+
+        self.planner, self.objective, self.most_cycles = planner, objective, most_cycles
+        self.best = best
+        accelerator: Accelerator = planner.accelerator
+        self.fill = float(accelerator.array.fill_cycles)
+        self.limits = np.array([size for size, _ in planner.axes], dtype=np.float64)
+        self.caps = np.array(
+            [
+                np.inf if level.usable_bytes is None else level.usable_bytes
+                for level in accelerator.levels
+            ],
+            dtype=np.float64,
+        )
+        self.kind = OBJECTIVES.index(objective)
+
+    def pack(self, skeleton: Skeleton, known: Forms) -> tuple[Packed | None, Tally]:
+        """The candidates that are left; None where some block has none."""
+        import numpy as np
+
+        contraction: Contraction = self.planner.contraction
+        levels = tuple(
+            tuple(e.at for e in skeleton if e.operand == operand and e.at is not None)
+            for operand in range(len(contraction.operands))
+        )
+        stores = tuple((o, place) for o, own in enumerate(levels) for place in range(len(own)))
+        widths = []
+        for operand, place in stores:
+            of = contraction.operands[operand]
+            level = self.planner.accelerator.levels[levels[operand][place]]
+            widths.append(level.partial_sum_bits if of.role is Role.OUTPUT else of.bits)
+        level_of = np.array([levels[o][p] for o, p in stores], dtype=np.int64)
+        bits = np.array(widths, dtype=np.float64)
+        sieve = _Sieve(self, known, level_of, bits)
+        groups = self.planner.halves(skeleton, known.terms, stores)
+        halves = [half for group in groups for half in group]
+        sieve.tally.combinations = math.prod(map(len, halves))
+        kept, sizes = halves, [len(group) for group in groups]
+        for _ in range(ROUNDS):
+            before = math.prod(len(half) for half in kept)
+            sifted = sieve.sift(kept, sizes)
+            if sifted is None:
+                return None, sieve.tally
+            kept = sifted
+            if math.prod(len(half) for half in kept) > before // 2:
+                break
+        blocks, at = list[Candidates](), 0
+        for group in groups:
+            own = kept[at : at + len(group)]
+            at += len(group)
+            if len(own) == 1:
+                blocks.append(own[0])
+            else:
+                made = self.planner.crossed(skeleton, own[0], own[1], known.terms, stores)
+                blocks.append(made)
+        found = sieve.combine(blocks)
+        if found is None:
+            return None, sieve.tally
+        return self._packed(skeleton, known, level_of, bits, found), sieve.tally
+
+    def _packed(
+        self,
+        skeleton: Skeleton,
+        known: Forms,
+        level_of: Array,
+        bits: Array,
+        blocks: list[Candidates],
+    ) -> Packed:
+        import numpy as np
+
+        blocks.sort(key=len, reverse=True)
+        lows = [block.terms.min(axis=0) for block in blocks]
+        worst = (0.0, 0.0)
+        for number, block in enumerate(blocks):
+            rest = np.prod([low for i, low in enumerate(lows) if i != number], axis=0)
+            value, tie, _ = self.goals(known, block.terms * rest)
+            order = np.lexsort((tie, value))
+            worst = max(worst, (float(value[order[0]]), float(tie[order[0]])))
+            blocks[number] = block.rows_at(order)
+        return Packed(
+            skeleton=skeleton,
+            blocks=blocks,
+            start=np.cumsum([0, *map(len, blocks)]),
+            terms=np.concatenate([block.terms for block in blocks]),
+            tiles=np.concatenate([block.tiles for block in blocks]),
+            sides=np.concatenate([block.sides for block in blocks]),
+            forms=known,
+            level_of=level_of,
+            bits=bits,
+            bound=worst,
+        )
+
+    def goals(self, known: Forms, terms: Array) -> tuple[Array, Array, Array]:
+        """The figure to minimize, what decides between equals, and cycles, as in the kernel."""
+        import numpy as np
+
+        figures = terms @ known.factors.T + known.constants
+        cycles = np.ceil(figures[:, 2:].max(axis=1) * (1 - SLACK)) + self.fill
+        energy, dram = figures[:, 0], figures[:, 1]
+        value, tie = {
+            "latency": (cycles, energy),
+            "energy": (energy, cycles),
+            "edp": (energy * cycles, energy),
+            "dram_bytes": (dram, energy),
+        }[self.objective]
+        return value, tie, cycles
+
+    def hopeless(self, value: Any, tie: Any) -> Any:
+        """Whether a bound is over the best, for one or for many."""
+        over = value > self.best[0] * (1 + SLACK)
+        return over | ((value >= self.best[0] * (1 - SLACK)) & (tie > self.best[1] * (1 + SLACK)))
+
+
+class _Sieve:
+    """Leaves out candidates of one skeleton, and counts why."""
+
+    def __init__(self, screen: Screen, known: Forms, level_of: Array, bits: Array) -> None:
+        import numpy as np
+
+        self.screen, self.known, self.bits = screen, known, bits
+        self.tally = Tally()
+        self.in_level = (level_of[:, None] == np.arange(len(screen.caps))[None, :]).astype(
+            np.float64
+        )
+
+    def sift(
+        self, found: list[Candidates], sizes: list[int] | None = None
+    ) -> list[Candidates] | None:
+        """The candidates that stay. sizes: of groups; two of one hold each other's share."""
+        found = list(found)
+        partner: dict[int, int] = {}
+        at = 0
+        for size in sizes or []:
+            if size == 2:
+                partner |= {at: at + 1, at + 1: at}
+            at += size
+        lows = [(b.terms.min(axis=0), b.tiles.min(axis=0), b.sides.min(axis=0)) for b in found]
+        for number, block in enumerate(found):
+            terms, tiles, sides = block.terms.copy(), block.tiles.copy(), block.sides.copy()
+            done = {number, partner.get(number, number)}
+            for other, low in enumerate(lows):
+                if other in done:
+                    continue
+                # Of two that hold each other's share, one stands for both.
+                if partner.get(other, -1) in range(other):
+                    continue
+                terms *= low[0]
+                tiles *= low[1]
+                sides *= low[2]
+            kept = self._stays(terms, tiles, sides, math.prod(len(b) for b in found) // len(block))
+            if not len(kept):
+                return None
+            if len(kept) < len(block):
+                found[number] = block = block.rows_at(kept)
+                lows[number] = (
+                    block.terms.min(axis=0), block.tiles.min(axis=0), block.sides.min(axis=0)
+                )  # fmt: skip
+        return found
+
+    def _stays(self, terms: Array, tiles: Array, sides: Array, others: int) -> Array:
+        import numpy as np
+
+        bytes_in = np.ceil(tiles * self.bits / 8) @ self.in_level
+        fits = (bytes_in <= self.screen.caps).all(axis=1)
+        fits &= (sides <= self.screen.limits).all(axis=1)
+        value, tie, cycles = self.screen.goals(self.known, terms)
+        over = self.screen.hopeless(value, tie) | (cycles > self.screen.most_cycles)
+        self.tally.misfits += int((~fits).sum()) * others
+        self.tally.bounded += int((fits & over).sum()) * others
+        return np.flatnonzero(fits & ~over)
+
+    def combine(self, blocks: list[Candidates]) -> list[Candidates] | None:
+        """Blocks that move the same operands together, none dominated."""
+        left = self.sift(blocks)
+        if left is None:
+            return None
+        by_kind: dict[object, Candidates] = {}
+        for block in left:
+            block = self._sorted_out(block, left)
+            kind = self.screen.planner.kind(block.dims)
+            key: object = (kind, len(by_kind))
+            if kind is not None:
+                key = kind
+                if key in by_kind and len(by_kind[key]) * len(block) > LARGEST_COMBINED:
+                    key = (kind, len(by_kind))
+            by_kind[key] = together(by_kind[key], block) if key in by_kind else block
+        found = self.sift(list(by_kind.values()))
+        if found is None:
+            return None
+        for number, block in enumerate(found):
+            if len(block.dims) > 1:
+                found[number] = self._sorted_out(block, found)
+        return found
+
+    def _sorted_out(self, block: Candidates, among: list[Candidates]) -> Candidates:
+        if len(block) > LARGEST_SORTED_OUT or len(block.dims) < 2:
+            return block
+        kept = undominated(block)
+        others = math.prod(len(b) for b in among if b is not block)
+        self.tally.dominated += (len(block) - len(kept)) * others
+        among[next(i for i, b in enumerate(among) if b is block)] = kept
+        return kept

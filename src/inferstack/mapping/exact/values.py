@@ -1,0 +1,197 @@
+"""What each chain is worth: trips, elements, tiles and sides, for all candidates at once.
+
+Steps are nested, so below any stage the chunks of a dimension are some of one size and at most one
+that is smaller: `Chunks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inferstack.mapping.exact.candidates import Candidates, Frame, Route
+from inferstack.mapping.exact.forms import Term
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """`count` chunks of `size`, and one of `rest` where that is positive."""
+
+    size: Integers
+    count: Integers
+    rest: Integers
+
+    @property
+    def number(self) -> Integers:
+        """How many there are."""
+        return self.count + (self.rest > 0)
+
+    @property
+    def total(self) -> Integers:
+        """Elements in all."""
+        return self.size * self.count + self.rest
+
+
+def chunks(
+    extent: int, steps: Integers, route: Route, depth: int, every: Callable[[int | None], bool]
+) -> Chunks:
+    """The chunks below the first `depth` stages.
+
+    every: for a fan-out (None: loops), whether all steps count, or the first alone.
+    """
+    if depth and not any(route.axes[:depth]):
+        # Steps are nested: edges of outer tiles are edges of inner ones.
+        size = np.minimum(steps[:, depth - 1], extent)
+        return Chunks(size, extent // size, extent % size)
+    size = np.full(len(steps), extent, dtype=np.int64)
+    count, rest = np.ones_like(size), np.zeros_like(size)
+    for stage in range(depth):
+        axis = route.axes[stage]
+        step = np.minimum(steps[:, stage], size)
+        if every(None if axis is None else axis[0]):
+            left = np.where(rest > 0, rest % step, size % step)
+            count, rest = count * (size // step) + rest // step, left
+        else:
+            whole = rest >= step
+            count, rest = count + whole, np.where(whole, 0, rest)
+        size = step
+    return Chunks(size, count, rest)
+
+
+def _distinct(slope: tuple[int, int], first: Integers, second: Integers) -> Integers:
+    """Distinct values of a * x + b * y over a box; slope: a and b in lowest terms.
+
+    Two points have one value where they differ by (b, -a): of each such row, all but one repeat.
+    """
+    repeated = np.maximum(first - slope[1], 0) * np.maximum(second - slope[0], 0)
+    distinct: Integers = first * second - repeated
+    return distinct
+
+
+class _Values:
+    """The figures of one block."""
+
+    def __init__(
+        self, frame: Frame, routes: tuple[Route, ...], steps: tuple[Integers, ...]
+    ) -> None:
+        self.frame, self.steps = frame, steps
+        self.routes = {route.dim: route for route in routes}
+        self.of_dim = dict(zip(self.routes, steps, strict=True))
+        self.many = len(steps[0])
+        self.known: dict[tuple[str, int, tuple[bool, ...]], Chunks] = {}
+
+    def _chunks(self, dim: str, depth: int, flags: tuple[bool, ...]) -> Chunks:
+        """flags: by fan-out, whether all instances count, or the first alone."""
+        key = (dim, depth, flags)
+        if key not in self.known:
+            extent, route = self.frame.extents[dim], self.routes[dim]
+            self.known[key] = chunks(
+                extent, self.of_dim[dim], route, depth, lambda fan: fan is None or flags[fan]
+            )
+        return self.known[key]
+
+    def depth(self, dim: str, term: Term) -> int:
+        """Stages outside of a term's place."""
+        route = self.routes[dim]
+        if term.operand < 0:
+            return len(route.stages)
+        return route.depths[term.operand][term.place]
+
+    def term(self, term: Term) -> Floats:
+        """A factor of a count."""
+        moves = self.frame.movement.moves[term.operand] if term.operand >= 0 else frozenset()
+        value = np.ones(self.many)
+
+        around, moved = term.around, term.moved
+        slides = self._slides(term.operand) if not term.tiles else None
+        for dim in self.routes:
+            if dim not in moves:
+                value *= self._chunks(dim, self.depth(dim, term), around).number
+            elif slides is None or dim not in slides[0]:
+                found = self._chunks(dim, self.depth(dim, term), moved)
+                value *= found.number if term.tiles else found.total
+        if slides is not None:
+            names, slope = slides
+            parts = [self._chunks(dim, self.depth(dim, term), moved) for dim in names]
+            value *= self._sum(parts[0], parts[1], slope)
+        return value
+
+    @staticmethod
+    def _sum(a: Chunks, b: Chunks, slope: tuple[int, int]) -> Integers:
+        """Elements of all tiles of two dimensions that share an index."""
+        total: Integers = a.count * b.count * _distinct(slope, a.size, b.size)
+        total += a.count * (b.rest > 0) * _distinct(slope, a.size, b.rest)
+        total += (a.rest > 0) * b.count * _distinct(slope, a.rest, b.size)
+        total += (a.rest > 0) * (b.rest > 0) * _distinct(slope, a.rest, b.rest)
+        return total
+
+    def _slides(self, operand: int) -> tuple[tuple[str, ...], tuple[int, int]] | None:
+        """The pair of this block's dimensions that share an index of the operand."""
+        if operand < 0 or len(self.routes) < 2:
+            return None
+        for names, slope in self.frame.slopes[operand]:
+            if names[0] in self.routes:
+                return names, slope
+        return None
+
+    def tile(self, operand: int, place: int) -> Floats:
+        """A factor of a tile's elements, its edges padded to whole blocks of the array."""
+        moves = self.frame.movement.moves[operand]
+        sizes = {}
+        for dim, route in self.routes.items():
+            if dim in moves:
+                steps, extent = self.of_dim[dim], self.frame.extents[dim]
+                side = steps[:, -1]
+                whole = -(-extent // side) * side
+                sizes[dim] = np.minimum(steps[:, route.depths[operand][place] - 1], whole)
+        slides = self._slides(operand)
+        if slides is not None and set(slides[0]) <= set(sizes):
+            first, second = (sizes.pop(name) for name in slides[0])
+            sizes["both"] = _distinct(slides[1], first, second)
+        value = np.ones(self.many)
+        for size in sizes.values():
+            value *= size
+        return value
+
+    def sides(self) -> Floats:
+        """Elements or instances along each axis: rows and columns, then the fan-outs' axes."""
+        frame = self.frame
+        made = np.ones((self.many, len(frame.axes)))
+        for dim, route in self.routes.items():
+            steps, extent = self.of_dim[dim], frame.extents[dim]
+            for number, (_, dims) in enumerate(frame.axes[:2]):
+                if dim in dims:
+                    made[:, number] *= steps[:, -1]
+            for stage, axis in enumerate(route.axes):
+                if axis is not None:
+                    above = np.minimum(steps[:, stage - 1], extent)
+                    made[:, 2 + frame.fan_axes.index(axis)] *= -(-above // steps[:, stage])
+        return made
+
+
+def values(
+    frame: Frame,
+    routes: tuple[Route, ...],
+    steps: tuple[Integers, ...],
+    tiled: tuple[Integers, ...],
+    terms: tuple[Term, ...],
+    stores: tuple[tuple[int, int], ...],
+) -> Candidates:
+    """The figures of a block's candidates. tiled: the steps that tiles are made of."""
+    block, tiles = _Values(frame, routes, steps), _Values(frame, routes, tiled)
+    return Candidates(
+        dims=tuple(block.routes),
+        rows=steps,
+        terms=np.stack([block.term(term) for term in terms], axis=1),
+        tiles=np.stack([tiles.tile(*store) for store in stores], axis=1),
+        sides=tiles.sides(),
+    )

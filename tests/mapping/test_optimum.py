@@ -1,0 +1,214 @@
+"""The optimum equals that of plain enumeration of the whole stated space, costed by the model."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from inferstack.core.infeasible import Infeasible
+from inferstack.hardware.accelerator import Accelerator
+from inferstack.mapping import legality
+from inferstack.mapping.contraction import Contraction
+from inferstack.mapping.cost import Cost, nest_cost
+from inferstack.mapping.exact.optimum import Optimum, optimum
+from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
+from inferstack.mapping.search import OBJECTIVES
+from inferstack.mapping.traffic import stationary
+
+from .machines import hierarchy, small_contraction
+
+LARGEST_SPACE = 400
+
+
+def orders(chains: list[list[Node]]) -> Iterator[tuple[Node, ...]]:
+    """Every interleaving."""
+    left = [chain for chain in chains if chain]
+    if not left:
+        yield ()
+    for number, chain in enumerate(left):
+        for tail in orders([*left[:number], chain[1:], *left[number + 1 :]]):
+            yield (chain[0], *tail)
+
+
+def frames(wanted: Contraction, machine: Accelerator) -> Iterator[list[Node | int | None]]:
+    """Stores in any levels and any order; a number is a fan-out; None the array's own store."""
+    bounds = [machine.index(f.below) for f in machine.fan_outs]
+    choices = []
+    for operand in wanted.operands:
+        held = [i for i, v in enumerate(machine.levels) if i and operand.role in v.holds]
+        subsets = itertools.chain.from_iterable(
+            itertools.combinations(held[:-1], size) for size in range(len(held))
+        )
+        choices.append([(*subset, held[-1]) for subset in subsets])
+    kept = stationary(machine)
+    for residency in itertools.product(*choices):
+        parts: list[list[tuple[Node, ...]]] = []
+        low = 0
+        for bound in [*bounds, len(machine.levels)]:
+            chains: list[list[Node]] = []
+            for operand, levels in zip(wanted.operands, residency, strict=True):
+                names = [machine.levels[at].name for at in levels if low < at <= bound]
+                stores: list[Node] = [Store(operand.slot, name) for name in names]
+                if bound == len(machine.levels) and operand.role is kept:
+                    stores.append(Store(operand.slot, ""))
+                chains.append(stores)
+            parts.append(list(orders(chains)))
+            low = max(low, bound)
+        for chosen in itertools.product(*parts):
+            frame: list[Node | int | None] = []
+            for number, part in enumerate(chosen):
+                frame += [None if isinstance(n, Store) and not n.level else n for n in part]
+                if number < len(bounds):
+                    frame.append(number)
+            yield frame
+
+
+def walks(
+    extent: int, caps: list[int | None], side: int, perfect: bool
+) -> Iterator[tuple[int, ...]]:
+    """Steps of every stage, outermost first: nested, the last at most `side`.
+
+    caps: None for loops, else the most pieces. A step of at least the extent is no loop.
+    """
+
+    def inwards(at: int, inner: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        if at == 0:
+            if caps[0] is None or math.ceil(extent / inner[0]) <= caps[0]:
+                yield inner
+            return
+        for j in range(1, math.ceil(extent / inner[0]) + 1):
+            cap = caps[at]
+            if (cap is None or j <= cap) and not (perfect and extent % (j * inner[0])):
+                yield from inwards(at - 1, (j * inner[0], *inner))
+
+    for end in range(1, min(side, extent) + 1):
+        if not (perfect and extent % end):
+            yield from inwards(len(caps) - 1, (end,))
+
+
+def enumerated(
+    wanted: Contraction, machine: Accelerator, perfect: bool, chance: random.Random
+) -> tuple[list[Cost], int]:
+    """Costs of all mappings that fit, and how many mappings there are."""
+    array = machine.array
+    costs, size = list[Cost](), 0
+    for frame in frames(wanted, machine):
+        places: list[tuple[str, object]] = [("loop", None)]
+        for node in frame:
+            if isinstance(node, int):
+                places += [("axis", axis) for axis in machine.fan_outs[node].axes]
+            places.append(("loop", None))
+        options = []
+        for dim, extent in wanted.dims:
+            side = max(
+                [1, *(array.rows for _ in [0] if dim in array.row_dims),
+                 *(array.columns for _ in [0] if dim in array.column_dims)]
+            )  # fmt: skip
+            own = [p for p in places if p[0] == "loop" or dim in getattr(p[1], "dims", ())]
+            caps = [None if kind == "loop" else int(getattr(a, "size", 0)) for kind, a in own]
+            options.append([(own, steps) for steps in walks(extent, caps, side, perfect)])
+        for chosen in itertools.product(*options):
+            size += 1
+            for shuffled in (False, True):
+                made = _nest(wanted, machine, frame, chosen, chance if shuffled else None)
+                if made is None:
+                    break
+                nest = legality.checked(made, wanted, machine)
+                if legality.misfit(nest, wanted, machine) is None:
+                    costs.append(nest_cost(made, wanted, machine))
+    return costs, size
+
+
+def _nest(
+    wanted: Contraction,
+    machine: Accelerator,
+    frame: list[Node | int | None],
+    chosen: tuple[tuple[list[tuple[str, object]], tuple[int, ...]], ...],
+    chance: random.Random | None,
+) -> Mapping | None:
+    """The mapping; loops of a segment in the order in which the next store likes them, or any."""
+    chunk, nodes = wanted.extents, list[Node]()
+    names = [name for name, _ in wanted.dims]
+    at = [0] * len(names)
+    left = {axis.name: axis.size for fan_out in machine.fan_outs for axis in fan_out.axes}
+
+    def loops(following: Node | int | None) -> None:
+        found = []
+        for number, name in enumerate(names):
+            step = chosen[number][1][at[number]]
+            at[number] += 1
+            if step < chunk[name]:
+                found.append(Loop(name, step))
+                chunk[name] = step
+        moves = wanted.operand(following.slot).dims if isinstance(following, Store) else ()
+        found.sort(key=lambda loop: loop.dim in moves)
+        if chance is not None:
+            chance.shuffle(found)
+        nodes.extend(found)
+
+    following = [*frame[1:], None]
+    loops(frame[0] if frame else None)
+    for node, after in zip(frame, following, strict=True):
+        if isinstance(node, int):
+            for axis in machine.fan_outs[node].axes:
+                for number, name in enumerate(names):
+                    if name not in axis.dims:
+                        continue
+                    step = chosen[number][1][at[number]]
+                    at[number] += 1
+                    if step < chunk[name]:
+                        extent = math.ceil(chunk[name] / step)
+                        left[axis.name] //= extent
+                        if left[axis.name] == 0:
+                            return None
+                        nodes.append(Spatial(name, extent, axis.name, step))
+                        chunk[name] = step
+        elif node is not None:
+            nodes.append(node)
+        loops(after)
+    sides = {"row": machine.array.rows, "column": machine.array.columns}
+    ends = {name: steps[-1] for name, (_, steps) in zip(names, chosen, strict=True)}
+    for side, dims in (("row", machine.array.row_dims), ("column", machine.array.column_dims)):
+        for dim in dims:
+            if ends.get(dim, 1) > 1:
+                sides[side] //= ends[dim]
+                if sides[side] == 0:
+                    return None
+                nodes.append(Spatial(dim, ends[dim], side))
+    return Mapping(operator=wanted.name, accelerator=machine.name, nodes=tuple(nodes))
+
+
+def tiny(chance: random.Random) -> tuple[Contraction, Accelerator]:
+    """A case whose whole space can be enumerated."""
+    from inferstack.mapping.exact.size import space_size
+
+    while True:
+        wanted, machine = small_contraction(chance, 5), hierarchy(chance, roomy=False)
+        if 1 < space_size(wanted, machine, False) <= LARGEST_SPACE:
+            return wanted, machine
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_the_optimum_is_that_of_enumeration(seed: int) -> None:
+    chance = random.Random(seed)
+    wanted, machine = tiny(chance)
+    perfect = chance.random() < 0.3
+    costs, size = enumerated(wanted, machine, perfect, chance)
+    for objective in OBJECTIVES:
+        found = optimum(wanted, machine, objective, perfect=perfect)
+        if not costs:
+            assert isinstance(found, Infeasible)
+            continue
+        assert isinstance(found, Optimum)
+        best = min(cost.value(objective) for cost in costs)
+        assert math.isclose(found.cost.value(objective), best, rel_tol=1e-9), objective
+        proof = found.proof
+        assert proof.optimal
+        assert proof.space_size == size
+        assert proof.space_size == (
+            proof.misfits + proof.evaluated + proof.pruned_by_bound + proof.pruned_by_dominance
+        )
