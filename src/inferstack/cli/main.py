@@ -33,6 +33,7 @@ A first quarter of an hour:
   inferstack doctor                                   what is installed here
   inferstack sample                                   fetch a real checkpoint
   inferstack analyze bert-base --seq-len 128,512      what a model asks for
+  inferstack map bert-base --seq-len 512              its proven best schedules, fused
   inferstack optimize samples/all-MiniLM-L6-v2 --on gemmini --seq-len 128 \\
       --data data/sentences.txt --report report.html  what each decision gains
 
