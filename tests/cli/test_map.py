@@ -53,7 +53,10 @@ WRONG = {
     "no tokens": (["map", "bert-base", "--seq-len", "0"], "--seq-len: makes no sense; got 0"),
     "negative": (["map", "bert-base", "--seq-len", "-5"], "--seq-len: makes no sense; got -5"),
     "absurd": (["map", "bert-base", "--seq-len", "999999999999"], "--seq-len: makes no sense"),
-    "fractional": (["map", "bert-base", "--seq-len", "1.5"], "Invalid value for '--seq-len': Input should be a valid integer"),
+    "fractional": (
+        ["map", "bert-base", "--seq-len", "1.5"],
+        "Invalid value for '--seq-len': Input should be a valid integer",
+    ),
     "many passes": (
         ["map", "gpt2", "--phase", "generate"],
         "--phase generate: is many passes of different shapes; need one of encode, prefill, decode",
