@@ -41,7 +41,7 @@ def _memories(accelerator: Accelerator) -> Iterator[str]:
     for level in accelerator.levels:
         if min(level.read_bytes_per_cycle, level.write_bytes_per_cycle) <= 0:
             yield f"level {level.name} has a port without bandwidth"
-        if level.partial_sum_bits not in (8, 16, 32, 64):
+        if level.partial_sum_bits not in (8, 16, 24, 32, 64):
             yield f"level {level.name} keeps partial sums of {level.partial_sum_bits} bits"
 
 
