@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import resource
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +73,16 @@ def test_the_table_shows_table_3_of_the_survey(capsys: Capture) -> None:
         ("bert-large", "--seq-len", "16777216", "--batch", "64"),
     ],
 )
-def test_tables_fit_into_100_columns(
-    arguments: tuple[str, ...], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("width", [80, 100])
+def test_tables_fit_into_80_columns(
+    width: int, arguments: tuple[str, ...], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inferstack.cli.console.REDIRECTED_COLUMNS", 100)
+    wide = answer(capsys, *arguments)
+    monkeypatch.setattr("inferstack.cli.console.REDIRECTED_COLUMNS", width)
     shown = answer(capsys, *arguments)
-    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 100
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= width
     assert "…" not in shown
+    assert Counter(re.findall(r"[\d,.]+", shown)) == Counter(re.findall(r"[\d,.]+", wide))
 
 
 def test_json_holds_totals_parts_kinds_operators_and_footprint(capsys: Capture) -> None:

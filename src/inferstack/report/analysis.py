@@ -57,7 +57,7 @@ Row = tuple[Analysis, OnMachine | None]
 
 
 def to_tables(rows: Sequence[Row], group: str) -> RenderableType:
-    """Counts by part or kind, and what must be in memory; 100 columns wide."""
+    """Counts by part or kind, and what must be in memory; 80 columns are enough."""
     from rich.console import Group
     from rich.text import Text
 
@@ -71,7 +71,7 @@ def _counts(rows: Sequence[Row], group: str) -> Table:
     workload = first.workload
     title = f"{workload.model.name}: {workload.task}, batch {workload.batch}, "
     table = _table(title + f"counted as {first.convention.name}", _size_name(first))
-    table.add_column(group, no_wrap=True)
+    table.add_column(group, overflow="fold")
     columns = ["FLOPs", "%", "bytes", "%", "FLOP/B", *(["time", "%"] if machine else [])]
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
@@ -111,7 +111,11 @@ def _table(title: str, size_name: str) -> Table:
     from rich.text import Text
 
     table = Table(
-        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        title=Text(title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column(size_name, justify="right", no_wrap=True)
     return table
