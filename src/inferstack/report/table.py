@@ -1,4 +1,4 @@
-"""The stack of decisions in a terminal: four tables of one row per decision; 80 columns are enough."""
+"""The stack of decisions in a terminal: four tables, a row per decision; 80 columns are enough."""
 
 from __future__ import annotations
 
