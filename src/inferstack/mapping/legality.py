@@ -235,7 +235,7 @@ def _check_axes(where: str, mapping: Mapping, accelerator: Accelerator) -> None:
         if not isinstance(node, Spatial):
             continue
         if node.axis not in axes:
-            raise UnknownNameError(where, "axis", node.axis, axes)
+            raise UnknownNameError(where, "axis name", node.axis, axes)
         words, limit, dims = axes[node.axis]
         if node.dim not in dims:
             raise MappingError(

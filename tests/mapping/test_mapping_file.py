@@ -1,0 +1,195 @@
+"""Mapping files: what is saved is loaded; every mistake has its own message. And the store."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inferstack.core.errors import InferStackError, InputError
+from inferstack.hardware.load import load_accelerator
+from inferstack.mapping.cost import nest_cost
+from inferstack.mapping.exact import store as stores
+from inferstack.mapping.exact.optimum import Optimum, optimum
+from inferstack.mapping.exact.store import OptimumStore, stored_optimum
+from inferstack.mapping.mapping_file import load_mapping, mapping_text, save_mapping
+from inferstack.mapping.shapes import convolution, matmul
+
+WANTED = matmul(m=64, n=48, k=32, name="proj")
+TARGET = load_accelerator("peers-target")
+
+
+def best() -> Optimum:
+    found = optimum(WANTED, TARGET, "edp", perfect=True)
+    assert isinstance(found, Optimum)
+    return found
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    for wanted in (WANTED, convolution(n=8, c=8, p=7, q=7, r=3, s=3, stride=2, groups=2)):
+        found = optimum(wanted, TARGET, "edp")
+        assert isinstance(found, Optimum)
+        save_mapping(tmp_path / "m.yaml", found.mapping, wanted)
+        mapping, contraction = load_mapping(tmp_path / "m.yaml")
+        assert (mapping, contraction) == (found.mapping, wanted)
+        assert nest_cost(mapping, contraction, TARGET) == found.cost
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "nest:\n",
+            "nest:\n- {loop: x, step: 4}\n",
+            (
+                "mapping of proj: unknown dimension; got 'x'\n\nhint: dimensions known: k, m, n"
+            ),
+        ),
+        (
+            "nest:\n",
+            "nest:\n- {loop: m, step: 40}\n- {loop: m, step: 64}\n",
+            (
+                "mapping of proj: a loop over m does not divide what is left of it into chunks; "
+                "got steps of 64, need 1 to 40"
+            ),
+        ),
+        (
+            "extent: 16, axis: row",
+            "extent: 8, axis: row",
+            (
+                "mapping of proj: the factors do not cover the dimension k; got 16 elements at the "
+                "innermost node, need 8\n\nhint: add a loop over k with a step of 8"
+            ),
+        ),
+        (
+            "extent: 16, axis: row",
+            "extent: 17, axis: row",
+            (
+                "mapping of proj: the spatial extent along the row axis is over the array; "
+                "got 17, need at most 16"
+            ),
+        ),
+        (
+            "extent: 16, axis: row",
+            "extent: 16, axis: rows",
+            (
+                "mapping of proj: unknown axis name; got 'rows'\n\nhint: did you mean 'row'? "
+                "axis names known: column, row"
+            ),
+        ),
+        (
+            "store: a, level: scratchpad",
+            "store: a, level: accumulator",
+            (
+                "mapping of proj: the level accumulator does not hold the input; got a store of a, "
+                "need one of dram, scratchpad"
+            ),
+        ),
+        (
+            "{loop:",
+            "{lop:",
+            "m.yaml, nest.N: not a node; got",
+        ),
+        ("step: 1}", "step: 0}", "m.yaml, nest.N.step: not a size; got 0, need a whole number"),
+        ("step: 1}", "step: 1.5}", "m.yaml, nest.N.step: not a size; got 1.5, need a whole number"),
+        ("level: scratchpad}", "lvl: scratchpad}", "m.yaml, nest.N: a store has other keys"),
+        ("m: 64", "m: 0", "m.yaml, contraction.dims.m: Input should be greater than 0; got 0"),
+        ("accelerator: peers-target\n", "", "m.yaml, accelerator: Field required"),
+    ],
+)  # fmt: skip
+def test_the_message_of_each_mistake(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    text = mapping_text(best().mapping, WANTED)
+    assert old in text
+    path = tmp_path / "m.yaml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InferStackError) as error:
+        nest_cost(*load_mapping(path), TARGET)
+    assert error.value.exit_code == 2
+    message = str(error.value).replace(str(path), "m.yaml")
+    assert re.sub(r"nest\.\d+", "nest.N", message).startswith(expected)
+
+
+def test_a_store_makes_the_second_search_free(tmp_path: Path, monkeypatch: object) -> None:
+    store = OptimumStore(tmp_path / "s" / "optima.sqlite")
+    first = stored_optimum(WANTED, TARGET, "edp", store)
+    assert isinstance(first, Optimum)
+    assert isinstance(monkeypatch, pytest.MonkeyPatch)
+    monkeypatch.setattr(stores, "optimum", None)
+    again = stored_optimum(matmul(m=64, n=48, k=32, name="other"), TARGET, "edp", store)
+    assert isinstance(again, Optimum)
+    assert again.mapping.operator == "other"
+    assert (again.mapping.nodes, again.cost) == (first.mapping.nodes, first.cost)
+    assert again.proof == first.proof
+
+
+@pytest.mark.parametrize("damage", ["entry", "mapping", "file", "empty"])
+def test_what_is_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "optima.sqlite"
+    store = OptimumStore(path)
+    first = stored_optimum(WANTED, TARGET, "edp", store)
+    assert isinstance(first, Optimum)
+    if damage in ("entry", "mapping"):
+        connection = sqlite3.connect(path)
+        change = "'{'" if damage == "entry" else "replace(content, 'scratchpad', 'accumulator')"
+        connection.execute(f"UPDATE optima SET content = {change}")
+        connection.commit()
+        connection.close()
+    else:
+        for file in tmp_path.iterdir():
+            file.unlink()
+        path.write_bytes(b"" if damage == "empty" else b"no database at all " * 300)
+    again = stored_optimum(WANTED, TARGET, "edp", store)
+    assert isinstance(again, Optimum)
+    assert (again.mapping, again.cost) == (first.mapping, first.cost)
+    content = OptimumStore(path).read(stores.key_of(WANTED, TARGET, "edp", False))
+    assert content is not None
+    assert '"nest"' in content
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "optima.sqlite"
+    OptimumStore(path)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(InputError) as error:
+        OptimumStore(path)
+    assert str(error.value) == (
+        f"{path}: the store was written by a newer version of inferstack; got format 2, need "
+        "format 1 or older\n\nhint: update inferstack, or name another file"
+    )
+
+
+def test_another_machine_objective_or_space_is_another_entry() -> None:
+    keys = {
+        stores.key_of(WANTED, load_accelerator(name), objective, perfect)
+        for name in ("peers-target", "gemmini", "simba")
+        for objective in ("edp", "energy")
+        for perfect in (False, True)
+    }
+    assert len(keys) == 12
+
+
+WRITES_MANY = """
+import sys
+from pathlib import Path
+from inferstack.mapping.exact.store import OptimumStore
+
+store = OptimumStore(Path(sys.argv[1]))
+for number in range(50):
+    store.write(f"{sys.argv[2]}{number}", "x" * 1000)
+"""
+
+
+def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "optima.sqlite"
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WRITES_MANY, str(path), name]) for name in "ab"
+    ]
+    assert [worker.wait(timeout=60) for worker in workers] == [0, 0]
+    store = OptimumStore(path)
+    assert all(store.read(f"{name}{number}") for name in "ab" for number in range(50))
