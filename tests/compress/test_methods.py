@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -165,8 +166,6 @@ def test_a_kind_without_integer_form_names_the_operator() -> None:
 
 
 def test_a_graph_without_weights_is_refused(tiny: Graph, calibration: Calibration) -> None:
-    import dataclasses
-
     tensors = {n: dataclasses.replace(t, data=None) for n, t in tiny.tensors.items()}
     bare = dataclasses.replace(tiny, tensors=tensors)
     with pytest.raises(InputError, match=r"needs the values of embedding\.word, which has none"):
@@ -232,3 +231,31 @@ def test_a_weight_that_two_matmuls_share_serves_both(name: str) -> None:
     expected = execute(graph, feeds)["third"]
     result = next(iter(execute(compressed, feeds).values()))
     assert float(np.abs(result - expected).max()) < 0.05 * float(np.abs(expected).max())
+
+
+def damaged(tiny: Graph, factors: Mapping[str, float]) -> Graph:
+    """The encoder with some weights times a factor."""
+    tensors = dict(tiny.tensors)
+    for name, factor in factors.items():
+        data = tensors[name].data
+        assert data is not None
+        scaled = (data.astype(np.float64) * factor).astype(np.float32)
+        tensors[name] = dataclasses.replace(tensors[name], data=scaled)
+    return dataclasses.replace(tiny, tensors=tensors)
+
+
+@pytest.mark.parametrize("name", ["integer-only", "int8-float"])
+def test_a_weight_of_zeros_is_a_weight(name: str, tiny: Graph, feeds: Feeds) -> None:
+    # As a pruned layer has it: the branch adds its bias, and nothing divides by the largest weight.
+    zeros = {f"layer0.{part}.weight": 0.0 for part in ("query", "output", "intermediate")}
+    graph = damaged(tiny, zeros)
+    compressed = method(name).apply(graph, calibrate(graph, [feeds]))
+    assert accuracy(graph, compressed, feeds).mean_cosine > 0.98
+
+
+def test_weights_beyond_the_integers_are_the_users_to_mend(tiny: Graph, feeds: Feeds) -> None:
+    graph = damaged(tiny, {"layer0.query.weight": 1e34})
+    with pytest.raises(InputError) as caught:
+        method("integer-only").apply(graph, calibrate(graph, [feeds]))
+    assert "compress integer-only: operator layer0.softmax" in str(caught.value)
+    assert "cannot be rescaled to integers" in str(caught.value)

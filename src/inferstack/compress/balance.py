@@ -41,7 +41,7 @@ def balanced_scale(statistics: Statistics, readers: Sequence[Array], residual: b
 
     absmax = statistics.absmax or 1.0
     reach = np.maximum(statistics.channel_absmax, REACH_FLOOR * absmax)
-    rows = [np.abs(weight).max(axis=1) / np.abs(weight).max() for weight in readers]
+    rows = [np.abs(weight).max(axis=1) / np.abs(weight).max() for weight in readers if weight.any()]
     row = np.maximum(np.max(rows, axis=0), ROW_FLOOR) if rows else np.ones_like(reach)
     best: Scale = reach / INT8_MAX
     least = np.inf

@@ -11,7 +11,7 @@ from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
 from inferstack.ops.builder import GraphBuilder
-from inferstack.ops.quantization import INT8_MAX, dyadic, quantize
+from inferstack.ops.quantization import INT8_MAX, RESCALE_LIMIT, dyadic, quantize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +95,18 @@ class Lowering:
         )
 
     def tables(self, operator: str, ratio: Scale, prefix: str = "") -> dict[str, str]:
-        """Slots `<prefix>multiplier` and `<prefix>shift` for a rescale by `ratio`, (1,) or (n,)."""
+        """Slots `<prefix>multiplier` and `<prefix>shift` for a rescale by `ratio`, (1,) or (n,).
+
+        Raises InputError where it is beyond any multiplier.
+        """
+        if not (ratio < RESCALE_LIMIT).all():
+            raise InputError(
+                f"compress {self.method}: operator {operator}",
+                "an operand cannot be rescaled to integers",
+                got=f"a factor of {float(ratio.max()):.3g}",
+                need=f"less than {RESCALE_LIMIT:.3g}",
+                hint="weights before it are far larger than a trained model's; is it damaged?",
+            )
         multiplier, shift = dyadic(ratio)
         slots = {f"{prefix}multiplier": multiplier, f"{prefix}shift": shift}
         return {

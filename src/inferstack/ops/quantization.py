@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 INT8_MAX = 127
 MANTISSA_BITS = 31
 SHIFT_MAX = 62
+RESCALE_LIMIT = 2.0**30
+"""Every rescale is below it: a multiplier of 31 bits and a shift of at least 1."""
 
 ERF_A, ERF_B = 0.2888, 1.769
 """|a| and |b| of i-erf's 1 - |a| (min(x, |b|) - |b|)^2. Source: I-BERT equation 8."""
@@ -62,7 +64,7 @@ def dyadic(real: Array | float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.i
     values = np.atleast_1d(np.asarray(real, dtype=np.float64))
     assert np.isfinite(values).all(), "a rescale is not finite"
     assert (values >= 0).all(), "a rescale is negative"
-    assert (values < 2.0**30).all(), "a rescale is over 2^30"
+    assert (values < RESCALE_LIMIT).all(), "a rescale is over 2^30"
     mantissa, exponent = np.frexp(values)
     shift = MANTISSA_BITS - exponent.astype(np.int64)
     multiplier = np.rint(np.ldexp(mantissa, MANTISSA_BITS)).astype(np.int64)
