@@ -61,8 +61,8 @@ class Instances:
 
     def _arrange(self) -> None:
         """Places, and below which loop each is loaded."""
-        dram = self.accelerator.levels[0].name
-        at_slot = {o.slot: _Place(o, None, dram) for o in self.contraction.operands}
+        names = [level.name for level in self.accelerator.levels]
+        at_slot = {o.slot: _Place(o, None, o.origin or names[0]) for o in self.contraction.operands}
         self.roots = list(at_slot.values())
         loops: list[tuple[str, bool]] = []
         chunk, fans = self.contraction.extents, 0
@@ -215,8 +215,7 @@ class Instances:
                 drains[member, element] = drains.get((member, element), 0) + 1
                 if leader:
                     writes[around, element] = writes.get((around, element), 0) + 1
-        dram = self.accelerator.levels[0].name
-        raw = place.level == "array" and outer.level != dram
+        raw = place.level == "array" and outer.outer is not None
         last = result if self._alone(outer) and not raw else self._width(outer)
         for (around, _), count in writes.items():
             add(outer, around, 0, (count - 1) * self._width(outer) + last)

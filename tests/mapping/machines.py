@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from dataclasses import replace
 from typing import cast
 
 from inferstack.hardware.accelerator import (
@@ -119,6 +120,17 @@ def small_contraction(chance: random.Random, most: int = 7) -> Contraction:
     )
 
 
+def placed(chance: random.Random, wanted: Contraction, machine: Accelerator) -> Contraction:
+    """The contraction with some operands left on the chip, outside of all instances."""
+    bounds = [machine.index(f.below) for f in machine.fan_outs]
+    shared = [v.name for v in machine.levels[1 : bounds[0] + 1 if bounds else None]]
+    operands = tuple(
+        replace(o, origin=chance.choice(shared)) if shared and chance.random() < 0.25 else o
+        for o in wanted.operands
+    )
+    return replace(wanted, operands=operands)
+
+
 def random_mapping(chance: random.Random, wanted: Contraction, machine: Accelerator) -> Mapping:
     """Any nest: any steps, any order, stores anywhere that instances allow, repeated loads too."""
     array, taken = _array_nodes(chance, wanted, machine)
@@ -129,7 +141,9 @@ def random_mapping(chance: random.Random, wanted: Contraction, machine: Accelera
         [
             Store(o.slot, level.name, chance.random() < 0.15)
             for level in machine.levels[1:]
-            if o.role in level.holds and chance.random() < 0.7
+            if o.role in level.holds
+            and machine.index(level.name) > o.home(machine)
+            and chance.random() < 0.7
         ]
         for o in wanted.operands
     ]

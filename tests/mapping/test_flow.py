@@ -9,7 +9,7 @@ import pytest
 from inferstack.mapping import flow, legality
 
 from .instances import Instances
-from .machines import hierarchy, random_mapping, small_contraction
+from .machines import hierarchy, placed, random_mapping, small_contraction
 
 MAPPINGS = 12_000
 PARTS = 8
@@ -20,7 +20,8 @@ PARTS = 8
 def test_traffic_equals_the_interpreter(part: int) -> None:
     chance = random.Random(part)
     for _ in range(MAPPINGS // PARTS):
-        machine, wanted = hierarchy(chance), small_contraction(chance)
+        machine = hierarchy(chance)
+        wanted = placed(chance, small_contraction(chance), machine)
         mapping = random_mapping(chance, wanted, machine)
         nest = legality.checked(mapping, wanted, machine)
         found = flow.flows(nest, wanted, machine)

@@ -19,7 +19,7 @@ from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.search import OBJECTIVES
 from inferstack.mapping.traffic import stationary
 
-from .machines import hierarchy, small_contraction
+from .machines import hierarchy, placed, small_contraction
 
 LARGEST_SPACE = 400
 
@@ -39,7 +39,11 @@ def frames(wanted: Contraction, machine: Accelerator) -> Iterator[list[Node | in
     bounds = [machine.index(f.below) for f in machine.fan_outs]
     choices = []
     for operand in wanted.operands:
-        held = [i for i, v in enumerate(machine.levels) if i and operand.role in v.holds]
+        home = operand.home(machine)
+        held = [i for i, v in enumerate(machine.levels) if i > home and operand.role in v.holds]
+        if not held:
+            choices.append([()])
+            continue
         subsets = itertools.chain.from_iterable(
             itertools.combinations(held[:-1], size) for size in range(len(held))
         )
@@ -187,7 +191,8 @@ def tiny(chance: random.Random) -> tuple[Contraction, Accelerator]:
     from inferstack.mapping.exact.size import space_size
 
     while True:
-        wanted, machine = small_contraction(chance, 5), hierarchy(chance, roomy=False)
+        machine = hierarchy(chance, roomy=False)
+        wanted = placed(chance, small_contraction(chance, 5), machine)
         if 1 < space_size(wanted, machine, False) <= LARGEST_SPACE:
             return wanted, machine
 

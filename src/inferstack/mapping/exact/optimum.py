@@ -153,7 +153,9 @@ class _Search:
         self.tally, self.counts = Tally(), [0, 0, 0]
         waiting = list[Packed]()
         for number, skeleton in enumerate(self.skeletons):
-            packed, tally = self.screen.pack(skeleton, self.forms[_residency(skeleton)])
+            packed, tally = self.screen.pack(
+                skeleton, self.forms[_residency(skeleton, len(self.contraction.operands))]
+            )
             for name in ("combinations", "misfits", "bounded", "dominated"):
                 setattr(self.tally, name, getattr(self.tally, name) + getattr(tally, name))
             if packed is not None and self.winner is None:
@@ -230,7 +232,7 @@ class _Search:
         planner = self.screen.planner
         least = math.inf
         for skeleton in self.skeletons:
-            levels = _residency(skeleton)
+            levels = _residency(skeleton, len(self.contraction.operands))
             known = self.forms[levels]
             stores = tuple((o, place) for o, own in enumerate(levels) for place in range(len(own)))
             halves = [group[0] for group in planner.halves(skeleton, known.terms, stores)]
@@ -295,12 +297,11 @@ class _Search:
         )
 
 
-def _residency(skeleton: Skeleton) -> tuple[tuple[int, ...], ...]:
+def _residency(skeleton: Skeleton, operands: int) -> tuple[tuple[int, ...], ...]:
     """Levels of the stores of each operand."""
-    count = 1 + max(event.operand for event in skeleton)
     return tuple(
         tuple(e.at for e in skeleton if e.operand == operand and e.at is not None)
-        for operand in range(count)
+        for operand in range(operands)
     )
 
 
