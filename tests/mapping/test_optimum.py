@@ -42,7 +42,7 @@ def frames(wanted: Contraction, machine: Accelerator) -> Iterator[list[Node | in
         home = operand.home(machine)
         held = [i for i, v in enumerate(machine.levels) if i > home and operand.role in v.holds]
         if not held:
-            choices.append([()])
+            choices.append([tuple[int, ...]()])
             continue
         subsets = itertools.chain.from_iterable(
             itertools.combinations(held[:-1], size) for size in range(len(held))
