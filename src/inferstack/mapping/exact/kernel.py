@@ -105,6 +105,48 @@ def _sides_fit(row: int, rest: Array, sides: Array, limits: Array) -> bool:
 
 
 @compiled
+def sift(
+    objective: int,
+    terms: Array,
+    tiles: Array,
+    sides: Array,
+    rest: tuple[Array, Array, Array],
+    factors: Array,
+    constants: Array,
+    machine: tuple[Array, Array, Array, Array, float],
+    best: Array,
+    limit: float,
+    kept: Array,
+) -> tuple[int, int, int]:
+    """Fills kept with the rows that stay; returns how many do, do not fit, are over the best.
+
+    rest: factors of all other blocks at their least.
+    """
+    level_of, bits, caps, limits, fill = machine
+    used, forms, goal = np.empty(len(caps)), np.empty(len(constants)), np.empty(3)
+    weights = factors * rest[0]
+    found = misfits = over = 0
+    for row in range(len(terms)):
+        if not _sides_fit(row, rest[2], sides, limits) or not _fits(
+            row, rest[1], tiles, level_of, bits, caps, used
+        ):
+            misfits += 1
+            continue
+        for form in range(len(constants)):
+            total = constants[form]
+            for term in range(terms.shape[1]):
+                total += weights[form, term] * terms[row, term]
+            forms[form] = total
+        _goal(objective, forms, fill, goal)
+        if _over(goal, best, limit):
+            over += 1
+            continue
+        kept[found] = row
+        found += 1
+    return found, misfits, over
+
+
+@compiled
 def _look_through(
     depth: int,
     objective: int,
@@ -197,7 +239,7 @@ def _look_through(
 
 
 @compiled
-def _lowest(figures: Array, first: int, last: int) -> Array:
+def lowest(figures: Array, first: int, last: int) -> Array:
     """The least of each column."""
     low: Array = figures[first].copy()
     for row in range(first + 1, last):
@@ -249,9 +291,9 @@ def explore(
         for place in range(begin, end):
             lists[0, start[block] + place - begin] = place
         size[0, block] = end - begin
-        low_terms[0, block] = _lowest(terms, begin, end)
-        low_tiles[0, block] = _lowest(tiles, begin, end)
-        low_sides[0, block] = _lowest(sides, begin, end)
+        low_terms[0, block] = lowest(terms, begin, end)
+        low_tiles[0, block] = lowest(tiles, begin, end)
+        low_sides[0, block] = lowest(sides, begin, end)
     forms, goal = np.empty(len(constants)), np.empty(3)
     depth = 0
     if not _look_through(

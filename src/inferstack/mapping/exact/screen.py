@@ -188,22 +188,27 @@ class Screen:
         return over | ((value >= self.best[0] * (1 - SLACK)) & (tie > self.best[1] * (1 + SLACK)))
 
 
+def _lows(block: Candidates) -> tuple[Array, Array, Array]:
+    """The least of each term, tile and side."""
+    from inferstack.mapping.exact.kernel import lowest
+
+    return tuple(lowest(f, 0, len(block)) for f in (block.terms, block.tiles, block.sides))  # type: ignore[return-value]
+
+
 class _Sieve:
     """Leaves out candidates of one skeleton, and counts why."""
 
     def __init__(self, screen: Screen, known: Forms, level_of: Array, bits: Array) -> None:
-        import numpy as np
-
-        self.screen, self.known, self.bits = screen, known, bits
+        self.screen, self.known = screen, known
         self.tally = Tally()
-        self.in_level = (level_of[:, None] == np.arange(len(screen.caps))[None, :]).astype(
-            np.float64
-        )
+        self.machine = (level_of, bits, screen.caps, screen.limits, screen.fill)
 
     def sift(
         self, found: list[Candidates], sizes: list[int] | None = None
     ) -> list[Candidates] | None:
         """The candidates that stay. sizes: of groups; two of one hold each other's share."""
+        import numpy as np
+
         found = list(found)
         partner: dict[int, int] = {}
         at = 0
@@ -211,40 +216,41 @@ class _Sieve:
             if size == 2:
                 partner |= {at: at + 1, at + 1: at}
             at += size
-        lows = [(b.terms.min(axis=0), b.tiles.min(axis=0), b.sides.min(axis=0)) for b in found]
+        lows = [_lows(block) for block in found]
         for number, block in enumerate(found):
-            terms, tiles, sides = block.terms.copy(), block.tiles.copy(), block.sides.copy()
+            rest = tuple(np.ones(len(low)) for low in lows[number])
             done = {number, partner.get(number, number)}
             for other, low in enumerate(lows):
-                if other in done:
-                    continue
                 # Of two that hold each other's share, one stands for both.
-                if partner.get(other, -1) in range(other):
-                    continue
-                terms *= low[0]
-                tiles *= low[1]
-                sides *= low[2]
-            kept = self._stays(terms, tiles, sides, math.prod(len(b) for b in found) // len(block))
-            if not len(kept):
+                if other not in done and partner.get(other, other) >= other:
+                    for product, factor in zip(rest, low, strict=True):
+                        product *= factor
+            others = math.prod(len(b) for b in found) // len(block)
+            kept = self._stays(block, (rest[0], rest[1], rest[2]), others)
+            if kept is None:
                 return None
-            if len(kept) < len(block):
-                found[number] = block = block.rows_at(kept)
-                lows[number] = (
-                    block.terms.min(axis=0), block.tiles.min(axis=0), block.sides.min(axis=0)
-                )  # fmt: skip
+            if kept is not block:
+                found[number], lows[number] = kept, _lows(kept)
         return found
 
-    def _stays(self, terms: Array, tiles: Array, sides: Array, others: int) -> Array:
+    def _stays(
+        self, block: Candidates, rest: tuple[Array, Array, Array], others: int
+    ) -> Candidates | None:
         import numpy as np
 
-        bytes_in = np.ceil(tiles * self.bits / 8) @ self.in_level
-        fits = (bytes_in <= self.screen.caps).all(axis=1)
-        fits &= (sides <= self.screen.limits).all(axis=1)
-        value, tie, cycles = self.screen.goals(self.known, terms)
-        over = self.screen.hopeless(value, tie) | (cycles > self.screen.most_cycles)
-        self.tally.misfits += int((~fits).sum()) * others
-        self.tally.bounded += int((fits & over).sum()) * others
-        return np.flatnonzero(fits & ~over)
+        from inferstack.mapping.exact.kernel import sift
+
+        screen = self.screen
+        kept = np.empty(len(block), dtype=np.int64)
+        found, misfits, over = sift(
+            screen.kind, block.terms, block.tiles, block.sides, rest, self.known.factors,
+            self.known.constants, self.machine, screen.best, screen.most_cycles, kept,
+        )  # fmt: skip
+        self.tally.misfits += misfits * others
+        self.tally.bounded += over * others
+        if found == 0:
+            return None
+        return block if found == len(block) else block.rows_at(kept[:found])
 
     def combine(self, blocks: list[Candidates]) -> list[Candidates] | None:
         """Blocks that move the same operands together, none dominated."""
