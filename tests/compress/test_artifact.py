@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -69,6 +70,29 @@ def test_the_same_graph_gives_the_same_bytes(compressed: Graph, tmp_path: Path) 
     first, second = save(compressed, tmp_path / "a"), save(compressed, tmp_path / "b")
     for left, right in zip(first, second, strict=True):
         assert left.read_bytes() == right.read_bytes()
+
+
+def test_files_are_replaced_whole_and_are_as_readable_as_any(
+    compressed: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("")
+    paths = save(compressed, tmp_path / "model")
+    before = [path.read_bytes() for path in paths]
+    assert {path.stat().st_mode for path in paths} == {other.stat().st_mode}
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", killed)
+    smaller = dataclasses.replace(compressed, name="another")
+    with pytest.raises(KeyboardInterrupt):
+        save(smaller, tmp_path / "model")
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == [
+        "graph.json",
+        "model.safetensors",
+    ]
 
 
 Record = dict[str, Any]

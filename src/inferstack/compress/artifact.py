@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import CheckpointError, InputError
+from inferstack.core.files import write_atomically
 from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
 from inferstack.models.config_file import parse_json, read_bytes
 from inferstack.models.safetensors_file import open_safetensors
@@ -34,9 +35,10 @@ LARGEST_GRAPH_BYTES = 2**28
 def save(graph: Graph, folder: Path) -> tuple[Path, Path]:
     """Write `graph.json` and `model.safetensors` into `folder`, which is made; returns both paths.
 
-    The same graph gives the same bytes. Raises CheckpointError where the folder cannot be written.
+    The same graph gives the same bytes; each file is replaced in one step. Raises CheckpointError
+    where the folder cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     values = {name: _stored(t) for name, t in graph.tensors.items() if t.data is not None}
     structure = {
@@ -53,8 +55,8 @@ def save(graph: Graph, folder: Path) -> tuple[Path, Path]:
     graph_path, values_path = folder / GRAPH_FILE, folder / VALUES_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(values, values_path)
-        graph_path.write_text(text + "\n", encoding="utf-8")
+        write_atomically(values_path, to_bytes(values))
+        write_atomically(graph_path, text + "\n")
     except OSError as error:
         raise CheckpointError(str(folder), "cannot be written", got=error.strerror) from error
     return graph_path, values_path
