@@ -146,8 +146,16 @@ WRONG = {
         _with("--seq-len", "21"),
         "need at most 20",
     ),
-    "no tokens": (_nothing, _with("--seq-len", "0"), "new_tokens is out of range; got 0"),
-    "negative tokens": (_nothing, _with("--seq-len", "-4"), "new_tokens is out of range; got -4"),
+    "no tokens": (
+        _nothing,
+        _with("--seq-len", "0"),
+        "--seq-len: makes no sense; got 0, need a whole number from 1 to 16,777,216",
+    ),
+    "negative tokens": (
+        _nothing,
+        _with("--seq-len", "-4"),
+        "--seq-len: makes no sense; got -4, need a whole number from 1 to 16,777,216",
+    ),
 }
 
 

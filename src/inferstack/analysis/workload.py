@@ -21,7 +21,7 @@ from inferstack.models.architecture import (
     preset_names,
 )
 from inferstack.models.hugging_face import read_architecture
-from inferstack.models.scenario import LARGEST, Phase, Scenario
+from inferstack.models.scenario import Phase, Scenario, check_size
 
 USUAL_LENGTHS = (128, 512)
 """Sequence lengths where none are given."""
@@ -173,9 +173,7 @@ def workloads(
             )
         lengths = (1,)
     for flag, size in (("--batch", batch), *(("--seq-len", n) for n in lengths or ())):
-        if not 1 <= size <= LARGEST:
-            need = f"a whole number from 1 to {LARGEST:,}"
-            raise InputError(flag, "makes no sense", got=f"{size:,}", need=need)
+        check_size(flag, size)
     return tuple(
         Workload(model=model, task=chosen, batch=batch, tokens=tokens)
         for tokens in lengths or USUAL_LENGTHS

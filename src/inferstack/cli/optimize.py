@@ -88,6 +88,7 @@ def register(app: typer.Typer) -> None:
         from inferstack.core.infeasible import Infeasible
         from inferstack.hardware.load import load_accelerator
         from inferstack.models.data import read_pairs, read_sentences
+        from inferstack.models.scenario import check_size
         from inferstack.optimize.stack import Request
         from inferstack.optimize.stack import optimize as run
         from inferstack.report.path import check_folder, check_report_path
@@ -98,6 +99,7 @@ def register(app: typer.Typer) -> None:
                 "--data", "is missing", need="a text file with one sentence per line",
                 hint="the ranges of the integers come from real sentences; a few hundred do",
             )  # fmt: skip
+        check_size("--seq-len", seq_len)
         accelerator = load_accelerator(on)
         sentences = read_sentences(data)
         if report is not None:

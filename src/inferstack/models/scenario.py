@@ -22,6 +22,13 @@ class Phase(StrEnum):
     """A few new tokens behind a cache of keys and values: one generation step."""
 
 
+def check_size(flag: str, size: int) -> None:
+    """Raises InputError for a batch or a sequence, given by `flag`, that is no workload."""
+    if not 1 <= size <= LARGEST:
+        need = f"a whole number from 1 to {LARGEST:,}"
+        raise InputError(flag, "makes no sense", got=f"{size:,}", need=need)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One pass over `batch` sequences.
