@@ -250,7 +250,13 @@ def test_shares_gains_and_errors_as_text() -> None:
         "50.0 %",
     ]
     assert [shown.gain(100, x) for x in (80, 8, 0.8, 0)] == ["1.25×", "12.5×", "125×", "–"]
-    assert shown.signed_percent(-0.024) == "-2.4 %"
+    assert [shown.signed_percent(x) for x in (-0.024, 0.1, -0.0002, 0.0004, 0)] == [
+        "-2.4 %",
+        "+10.0 %",
+        "0.0 %",
+        "0.0 %",
+        "0.0 %",
+    ]
     assert shown.correlation(None) == "–"
 
 

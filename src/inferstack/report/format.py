@@ -67,8 +67,8 @@ def gain(before: float, after: float) -> str:
 
 
 def signed_percent(value: float) -> str:
-    """An error with its sign."""
-    return f"{100 * value:+.1f} %"
+    """An error with its sign; what rounds to zero has none."""
+    return f"{100 * value:+z.1f} %".replace("+0.0 %", "0.0 %")
 
 
 def correlation(value: float | None) -> str:
