@@ -11,17 +11,20 @@ import pytest
 
 from inferstack.compress.accuracy import embed
 from inferstack.compress.artifact import load
-from inferstack.core.errors import AcceleratorError, UnknownNameError
+from inferstack.core.errors import AcceleratorError, DataError, UnknownNameError
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.provenance import Claim
 from inferstack.hardware.area import with_capacities
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Work
+from inferstack.mapping.operators import GREEDY
 from inferstack.models.data import Pairs
+from inferstack.optimize.decide import FUSED, Step, schedules_of
 from inferstack.optimize.machines import with_swapped_memories, with_units
 from inferstack.optimize.result import Optimization
 from inferstack.optimize.stack import Request, optimize
 from inferstack.optimize.stages import Stages
+from inferstack.testing.integer_graphs import IntegerGraph
 
 from .conftest import SENTENCES
 
@@ -119,6 +122,16 @@ def test_pairs_add_a_rank_correlation(request_of_tiny: Request) -> None:
         assert decision.accuracy.spearman_compressed is not None
 
 
+def test_pairs_that_cannot_be_ranked_are_refused_before_any_work(request_of_tiny: Request) -> None:
+    pairs = Pairs(first=SENTENCES[:2], second=SENTENCES[3:5], scores=(2.0, 2.0))
+    with pytest.raises(DataError) as error:
+        optimize(dataclasses.replace(request_of_tiny, pairs=pairs))
+    assert str(error.value) == (
+        "--eval: the pairs cannot be ranked; got 2 of one score, need at least two different scores"
+    )
+    assert not request_of_tiny.folder.exists()
+
+
 def test_a_stopped_run_goes_on_where_it_was(
     request_of_tiny: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +191,30 @@ def test_memories_too_small_for_any_tile_say_what_would_help(request_of_tiny: Re
     assert "accumulator of small" in found.resource
     assert found.demand > found.limit
     assert found.levers
+
+
+def test_a_row_too_long_for_the_accumulator_is_no_schedule_either() -> None:
+    made = IntegerGraph("wide")
+    graph = made.build((made.layernorm("norm", made.input("x", (1, 4, 320))),))
+    machine = with_capacities(
+        load_accelerator("gemmini-ibert"), {"accumulator": 2048}, name="small"
+    )
+    step = Step(
+        name="wide",
+        description="",
+        method="",
+        graph=graph,
+        accelerator=machine,
+        schedule=GREEDY,
+    )
+    found = schedules_of(step, "edp")
+    assert isinstance(found, Infeasible)
+    # Half of 2 KiB for 320 sums of 4 bytes.
+    assert found.message() == (
+        "accumulator of small, one row of norm: does not fit; got a demand of 1,280 bytes, need at "
+        "most 1,024 bytes\n\nhint: a larger accumulator; or no double buffering of accumulator"
+    )
+    assert schedules_of(dataclasses.replace(step, schedule=FUSED), "edp") == found
 
 
 def test_what_the_simulator_cannot_run_is_said_before_any_work(request_of_tiny: Request) -> None:

@@ -15,7 +15,13 @@ from inferstack.ir.graph import Graph, Operator, Work
 from inferstack.mapping.fusion import Group, best_fusion
 from inferstack.mapping.operators import GREEDY, Mapped, map_operators
 from inferstack.mapping.text import readable
-from inferstack.mapping.vector import VectorCost, vector_cost, vector_operator
+from inferstack.mapping.vector import (
+    VECTOR_KINDS,
+    VectorCost,
+    vector_cost,
+    vector_operator,
+    vector_tile,
+)
 from inferstack.ops.registry import rule_for
 from inferstack.optimize.result import Decision, OperatorResult
 
@@ -60,11 +66,33 @@ class Simulators:
 
 
 def schedules_of(step: Step, objective: str) -> Schedules | Infeasible:
-    """The schedule of every contraction. Raises UnknownNameError for an unknown objective."""
+    """The schedule of every contraction; Infeasible also where a vector operator does not fit.
+
+    Raises UnknownNameError for an unknown objective.
+    """
+    found: Schedules | Infeasible
     if step.schedule == FUSED:
-        return best_fusion(step.graph, step.accelerator, objective)
-    chosen = GREEDY if step.schedule == GREEDY else objective
-    return map_operators(step.graph, step.accelerator, chosen)
+        found = best_fusion(step.graph, step.accelerator, objective)
+    else:
+        chosen = GREEDY if step.schedule == GREEDY else objective
+        found = map_operators(step.graph, step.accelerator, chosen)
+    if isinstance(found, Infeasible):
+        return found
+    return _row_too_long(step, found) or found
+
+
+def _row_too_long(step: Step, schedules: Schedules) -> Infeasible | None:
+    """The first operator that runs alone on the vector unit and of which no tile fits."""
+    from inferstack.simulate.host import on_host
+
+    fused = {name for schedule in schedules.values() for name in schedule.mapping.fused}
+    for operator in step.graph.operators:
+        alone = operator.kind in VECTOR_KINDS and operator.name not in fused
+        if alone and not on_host(step.graph, operator, step.accelerator):
+            tile = vector_tile(vector_operator(step.graph, operator), step.accelerator)
+            if isinstance(tile, Infeasible):
+                return tile
+    return None
 
 
 def decide(

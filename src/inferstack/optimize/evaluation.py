@@ -15,6 +15,7 @@ from inferstack.compress.accuracy import (
     spearman,
 )
 from inferstack.compress.calibration import Calibration, Feeds, calibrate
+from inferstack.core.errors import DataError
 from inferstack.core.progress import Progress, counted
 from inferstack.ir.graph import Graph
 from inferstack.models.data import Pairs
@@ -139,7 +140,14 @@ def prepare(
     pairs: Pairs | None,
     stages: Stages,
 ) -> Evaluation:
-    """Encodes all texts. Raises DataError without sentences."""
+    """Encodes all texts. Raises DataError without sentences, and for pairs of one score."""
+    if pairs is not None and len(set(pairs.scores)) == 1:
+        raise DataError(
+            "--eval",
+            "the pairs cannot be ranked",
+            got=f"{len(pairs.scores)} of one score",
+            need="at least two different scores",
+        )
     tokenizer = checkpoint.tokenizer
     texts = [*calibration, *sentences, *(() if pairs is None else (*pairs.first, *pairs.second))]
     return Evaluation(
