@@ -8,6 +8,7 @@ import pytest
 
 from inferstack.core.errors import AcceleratorError, InferStackError, UnknownNameError
 from inferstack.hardware.load import library_names, load_accelerator
+from inferstack.ops.registry import rules
 
 HEAD = "extends: gemmini\nname: mine\n"
 
@@ -156,6 +157,23 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         (
             HEAD + "fan_outs: {dram: {pe: {size: [0, survey], dims: [n]}}}",
             "mine.yaml, fan_outs.dram.pe.size: out of range; got 0, need more than 0",
+        ),
+        (
+            HEAD + "host: {cycles_per_element: {softmx: [3, survey]}}",
+            (
+                "mine.yaml, host.cycles_per_element: unknown operator kind; got 'softmx'\n\nhint: "
+                f"did you mean 'softmax'? operator kinds known: {', '.join(sorted(rules()))}"
+            ),
+        ),
+        (
+            (
+                "extends: gemmini-ibert\nvector_unit: {kinds: {gleu: {passes: [1, survey], "
+                "row_overhead_cycles: [0, survey], energy_pj: [1, survey]}}}"
+            ),
+            (
+                "mine.yaml, vector_unit.kinds: unknown operator kind; got 'gleu'\n\nhint: "
+                f"did you mean 'gelu'? operator kinds known: {', '.join(sorted(rules()))}"
+            ),
         ),
         (
             HEAD + "levels: null",

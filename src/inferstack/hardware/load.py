@@ -28,6 +28,7 @@ from inferstack.hardware.accelerator import (
     Role,
     VectorUnit,
 )
+from inferstack.ops.registry import rules
 
 _LIBRARY = Path(__file__).parent / "library"
 _CAPACITY_HINT = "write an integer number of bytes (262144), or 256 KiB with a space"
@@ -78,6 +79,7 @@ def read_accelerator(path: Path) -> Accelerator:
     accelerator = _built(checked, _collected(path, checked))
     _check_roles(path, accelerator)
     _check_fan_outs(path, accelerator)
+    _check_kinds(path, checked)
     return accelerator
 
 
@@ -326,6 +328,19 @@ def _check_roles(path: Path, accelerator: Accelerator) -> None:
             raise AcceleratorError(
                 f"{path}, levels.{level.name}.capacity_bytes", "missing", need="bytes"
             )
+
+
+def _check_kinds(path: Path, file: schema.AcceleratorFile) -> None:
+    """Operators that units or the host are said to compute exist: a typo would just be ignored."""
+    tables: dict[str, Mapping[str, object]] = {}
+    if file.vector_unit is not None:
+        tables["vector_unit.kinds"] = file.vector_unit.kinds
+    if file.host is not None:
+        tables["host.cycles_per_element"] = file.host.cycles_per_element
+    for where, kinds in tables.items():
+        for kind in kinds:
+            if kind not in rules():
+                raise UnknownNameError(f"{path}, {where}", "operator kind", kind, rules())
 
 
 def _check_fan_outs(path: Path, accelerator: Accelerator) -> None:
