@@ -154,6 +154,18 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert result.decisions == again.decisions == whole.decisions
 
 
+def test_a_changed_method_is_not_taken_for_the_stage_that_is_there(
+    request_of_tiny: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = optimized(request_of_tiny)
+    # One exponent: the units of LayerNorm's and GELU's channels are no longer balanced.
+    monkeypatch.setattr("inferstack.compress.balance.EXPONENTS", 1)
+    after = optimized(request_of_tiny)
+    fresh = optimized(dataclasses.replace(request_of_tiny, folder=request_of_tiny.folder / "new"))
+    assert after.decisions[-1].accuracy == fresh.decisions[-1].accuracy
+    assert after.decisions[-1].accuracy != before.decisions[-1].accuracy
+
+
 def test_a_damaged_stage_is_computed_again(tmp_path: Path) -> None:
     stages = Stages(folder=tmp_path)
     values = np.arange(6.0).reshape(2, 3)

@@ -20,7 +20,7 @@ from inferstack.core.progress import Progress, counted
 from inferstack.ir.graph import Graph
 from inferstack.models.data import Pairs
 from inferstack.models.hugging_face import Checkpoint
-from inferstack.optimize.stages import Stages, digest
+from inferstack.optimize.stages import Stages, digest, digest_of_graph
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -51,13 +51,12 @@ def split(sentences: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 class Evaluation:
     """Sentences and pairs of one checkpoint, encoded: arrays (sentences, tokens) per graph input.
 
-    model_key: names the checkpoint's files and the sequence length. calibrating: what the ranges
+    graph: the float one. calibrating: what the ranges
     come from. measured: what accuracy is measured on. sides, scores: of the pairs, if any.
     truncated: sentences that are longer than the sequence and lose their end.
     """
 
     graph: Graph
-    model_key: str
     stages: Stages
     calibrating: Feeds
     measured: Feeds
@@ -109,13 +108,14 @@ class Evaluation:
         import numpy as np
 
         batches = [rows for rows, _ in batches_by_length(graph, feeds)]
+        key = digest_of_graph(graph)
         count = sum(len(rows) for rows in batches)
         advance = counted(progress, f"running the {name} model", count)
         result: Array | None = None
         for start in range(0, len(batches), BATCHES_PER_STAGE):
             rows = np.concatenate(batches[start : start + BATCHES_PER_STAGE])
             part = {key: feeds[key][rows] for key in graph.inputs}
-            vectors = self._stage(name, graph, part)
+            vectors = self._stage(name, key, graph, part)
             if result is None:
                 result = np.empty((count, vectors.shape[1]), dtype=vectors.dtype)
             result[rows] = vectors
@@ -123,18 +123,14 @@ class Evaluation:
         assert result is not None, "there are sentences"
         return result
 
-    def _stage(self, name: str, graph: Graph, feeds: Feeds) -> Array:
-        texts = [feeds[n].tobytes() for n in graph.inputs]
-        if name != FLOAT:
-            texts += [self.calibrating[n].tobytes() for n in graph.inputs]
-        key = digest(self.model_key, name, *texts)
-        return self.stages.array(f"embeddings-{name}", key, lambda: embed(graph, feeds))
+    def _stage(self, name: str, key: str, graph: Graph, feeds: Feeds) -> Array:
+        whole = digest(key, *(feeds[n].tobytes() for n in graph.inputs))
+        return self.stages.array(f"embeddings-{name}", whole, lambda: embed(graph, feeds))
 
 
 def prepare(
     checkpoint: Checkpoint,
     *,
-    model_key: str,
     calibration: Sequence[str],
     sentences: Sequence[str],
     pairs: Pairs | None,
@@ -152,7 +148,6 @@ def prepare(
     texts = [*calibration, *sentences, *(() if pairs is None else (*pairs.first, *pairs.second))]
     return Evaluation(
         graph=checkpoint.graph,
-        model_key=model_key,
         stages=stages,
         calibrating=tokenizer.encode(calibration),
         measured=tokenizer.encode(sentences),

@@ -26,8 +26,7 @@ from inferstack.ir.graph import Graph
 from inferstack.mapping.operators import GREEDY
 from inferstack.mapping.search import OBJECTIVES
 from inferstack.models.data import Pairs
-from inferstack.models.hugging_face import CONFIG, WEIGHTS, load_checkpoint
-from inferstack.models.tokenizer import FILE as TOKENIZER
+from inferstack.models.hugging_face import load_checkpoint
 from inferstack.optimize.artifacts import write_artifacts
 from inferstack.optimize.decide import EXACT, FUSED, Simulators, Step, decide, schedules_of
 from inferstack.optimize.evaluation import Evaluation, prepare, split
@@ -37,7 +36,7 @@ from inferstack.optimize.machines import (
     with_units,
 )
 from inferstack.optimize.result import Decision, Optimization
-from inferstack.optimize.stages import Stages, digest, digest_of_files
+from inferstack.optimize.stages import Stages
 from inferstack.simulate.support import check_simulable
 
 BASELINE_METHOD = "int8-float"
@@ -108,10 +107,8 @@ def _prepared(request: Request) -> tuple[Evaluation, str]:
     calibrating: Sequence[str] | None = request.calibration
     if calibrating is None:
         calibrating, measured = split(request.sentences)
-    files = [request.model / name for name in (CONFIG, WEIGHTS, TOKENIZER)]
     evaluation = prepare(
         checkpoint,
-        model_key=digest(digest_of_files(files), request.seq_len),
         calibration=calibrating,
         sentences=measured,
         pairs=request.pairs,

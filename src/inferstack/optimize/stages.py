@@ -19,6 +19,8 @@ from inferstack.core.files import write_atomically
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from inferstack.ir.graph import Graph
+
     Array = npt.NDArray[Any]
 
 
@@ -31,13 +33,17 @@ def digest(*parts: bytes | str | int) -> str:
     return made.hexdigest()
 
 
-def digest_of_files(paths: list[Path]) -> str:
-    """A key of the files' content."""
-    made = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        with path.open("rb") as file:
-            made.update(hashlib.file_digest(file, "sha256").digest())
-    return made.hexdigest()
+def digest_of_graph(graph: Graph) -> str:
+    """A key of all that decides what an executable graph computes: operators, shapes, values."""
+    parts: list[bytes | str] = [repr((graph.inputs, graph.outputs))]
+    for operator in graph.operators:
+        inputs, attributes = sorted(operator.inputs.items()), sorted(operator.attributes.items())
+        parts.append(repr((operator.kind, inputs, operator.output, attributes)))
+    for name in sorted(graph.tensors):
+        tensor = graph.tensors[name]
+        parts.append(repr((name, tensor.shape, tensor.dtype.value)))
+        parts += [values.tobytes() for values in (tensor.scale, tensor.data) if values is not None]
+    return digest(*parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
