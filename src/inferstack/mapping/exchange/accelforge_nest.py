@@ -1,0 +1,144 @@
+"""A mapping of ours as one of AccelForge's, and one that its mapper found as one of ours.
+
+AccelForge puts a tile where its node stands and loads it there again at every pass; ours stays
+while no loop moves it. So a tile's node is written below the innermost loop around it that moves
+it. The array's spatial nodes and registers follow below the last loop that moves the operand that
+the array keeps, and the loops that it is kept over come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dictionary
+from collections.abc import Sequence
+from typing import Any
+
+from inferstack.core.errors import InputError
+from inferstack.hardware.accelerator import Accelerator
+from inferstack.mapping import legality
+from inferstack.mapping.contraction import Contraction
+from inferstack.mapping.exchange.document import Inline, Row, Tagged, document
+from inferstack.mapping.exchange.format import check_machine, check_mapping, identifier
+from inferstack.mapping.exchange.format import steps_divide as all_steps_divide
+from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
+from inferstack.mapping.traffic import stationary
+
+TOOL = "AccelForge 1.0.467"
+ARRAY, REGISTER, MAC = "array", "register", "mac"
+
+
+def mapping_text(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> str:
+    """The mapping of one operator. Raises InputError for what cannot be said."""
+    check_machine(accelerator, contraction, TOOL)
+    check_mapping(mapping, TOOL)
+    legality.checked(mapping, contraction, accelerator)
+    remarks = [f"{mapping.operator} on {accelerator.name}, written by InferStack for {TOOL}."]
+    if not all_steps_divide(mapping, contraction):
+        remarks.append(
+            "Some steps do not divide: AccelForge counts some of the last, smaller tiles as whole."
+        )
+    nodes = _nodes(mapping, contraction, accelerator)
+    return document({"mapping": {"nodes": nodes}}, remarks)
+
+
+def _nodes(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> list[Tagged]:
+    loops, stores = _placed(mapping, contraction)
+    held = stationary(accelerator)
+    register = len(loops)
+    if held is not None:
+        operand = contraction.by_role(held)
+        own = [depth for depth, store in stores if store.slot == operand.slot]
+        register = max([_kept(loops, len(loops), operand.dims), *own])
+    slots = [operand.slot for operand in contraction.operands]
+    nodes = [_storage(slots, accelerator.levels[0].name)]
+    for depth in range(len(loops) + 1):
+        nodes += [_storage([store.slot], store.level) for at, store in stores if at == depth]
+        if depth == register:
+            nodes += _array(mapping, contraction, accelerator, loops[:depth])
+        if depth < len(loops):
+            loop = loops[depth]
+            nodes.append(Tagged("Temporal", Inline(rank_variable=loop.dim, tile_shape=loop.step)))
+    compute = Inline(einsum=identifier(contraction.name), component=MAC)
+    return [*nodes, Tagged("Compute", compute)]
+
+
+def _placed(
+    mapping: Mapping, contraction: Contraction
+) -> tuple[list[Loop], list[tuple[int, Store]]]:
+    """The loops of more than one step, and each store with the number of loops it stands below."""
+    chunk, loops = contraction.extents, list[Loop]()
+    stores, outer = list[tuple[int, Store]](), dict[str, int]()
+    for node in mapping.nodes:
+        if isinstance(node, Loop) and node.step < chunk[node.dim]:
+            loops.append(node)
+            chunk[node.dim] = node.step
+        elif isinstance(node, Store):
+            dims = contraction.operand(node.slot).dims
+            depth = max(_kept(loops, len(loops), dims), outer.get(node.slot, 0))
+            outer[node.slot] = depth
+            stores.append((depth, node))
+    return loops, stores
+
+
+def _kept(loops: Sequence[Loop], depth: int, dims: frozenset[str]) -> int:
+    """The depth below the innermost of the first loops that runs over one of the dimensions."""
+    return max((at + 1 for at in range(depth) if loops[at].dim in dims), default=0)
+
+
+def _storage(slots: Sequence[str], component: str) -> Tagged:
+    return Tagged("Storage", Inline(tensors=Row(slots), component=component))
+
+
+def _array(
+    mapping: Mapping, contraction: Contraction, accelerator: Accelerator, around: Sequence[Loop]
+) -> list[Tagged]:
+    """The spatial nodes of the array, and its registers."""
+    chunk = contraction.extents | {loop.dim: loop.step for loop in around}
+    nodes = []
+    for node in mapping.nodes:
+        if not isinstance(node, Spatial) or chunk[node.dim] == 1:
+            continue
+        if node.extent < chunk[node.dim]:
+            raise InputError(
+                f"mapping of {mapping.operator}",
+                f"loops over {node.dim} stand where the array keeps its operand",
+                got=f"{chunk[node.dim]} elements of {node.dim}",
+                need=f"at most the {node.extent} side by side",
+                hint=f"{TOOL} takes one spatial node of a dimension, outside of these loops",
+            )
+        chunk[node.dim] = 1
+        spatial = Inline(rank_variable=node.dim, tile_shape=1, name=node.axis, component=ARRAY)
+        nodes.append(Tagged("Spatial", spatial))
+    held = stationary(accelerator)
+    if held is not None:
+        nodes.append(_storage([contraction.by_role(held).slot], REGISTER))
+    return nodes
+
+
+def mapping_from(
+    nodes: Sequence[Dictionary[str, Any]], contraction: Contraction, accelerator: Accelerator
+) -> Mapping:
+    """Nodes of a mapping that AccelForge found for the exported files, as one of ours.
+
+    nodes: outermost first, each with `node` (the class's name) and its fields: Temporal with
+    rank_variable and tile_shape; Spatial with name too; Storage with tensors and component. Others
+    say nothing that we need. The array's spatial nodes go innermost: a loop that stands below one
+    of its own dimension takes steps as much wider.
+    """
+    levels = {level.name for level in accelerator.levels[1:]}
+    chunk, wide = contraction.extents, dict.fromkeys(contraction.extents, 1)
+    made, sides = list[Node](), list[Node]()
+    for node in nodes:
+        if node["node"] == "Temporal":
+            dim, step = node["rank_variable"], int(node["tile_shape"])
+            if step < chunk[dim]:
+                made.append(Loop(dim, step * wide[dim]))
+                chunk[dim] = step
+        elif node["node"] == "Spatial":
+            dim, step = node["rank_variable"], int(node["tile_shape"])
+            extent = -(-chunk[dim] // step)
+            if extent > 1:
+                sides.append(Spatial(dim, extent, node["name"]))
+                chunk[dim], wide[dim] = step, wide[dim] * extent
+        elif node["node"] == "Storage" and node["component"] in levels:
+            made += [Store(slot, node["component"]) for slot in node["tensors"]]
+    return Mapping(operator=contraction.name, accelerator=accelerator.name, nodes=(*made, *sides))

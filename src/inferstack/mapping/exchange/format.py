@@ -1,0 +1,148 @@
+"""`Format`: what a tool's file offers, and `export`, which writes all files of several operators.
+
+A tool that cannot express something raises InputError where the result would be another problem;
+where it only counts differently, its files say so in a comment at the top.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from inferstack.core.errors import InputError, UnknownNameError
+from inferstack.core.plugins import discover
+from inferstack.hardware.accelerator import Accelerator
+from inferstack.mapping.contraction import Contraction
+from inferstack.mapping.nest import Loop, Mapping, Spatial
+
+Files = dict[str, str]
+"""Text by file name."""
+Writer = Callable[[Accelerator, Contraction, Mapping | None], Files]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A tool's input format.
+
+    tool: its name and the version the files were written for. files: the input of one operator;
+    without a mapping, what the tool's own mapper needs.
+    """
+
+    tool: str
+    files: Writer
+
+
+def formats() -> dict[str, Format]:
+    """All formats by name."""
+    from inferstack.mapping import exchange
+
+    return discover(exchange, "FORMAT")
+
+
+def export(
+    name: str,
+    accelerator: Accelerator,
+    operators: Sequence[tuple[Contraction, Mapping | None]],
+) -> Files:
+    """The files of each operator in a folder of its own. Raises InputError."""
+    known = formats()
+    if name not in known:
+        raise UnknownNameError("--export", "format", name, known)
+    found: Files = {}
+    for contraction, mapping in operators:
+        folder = identifier(contraction.name)
+        for file, text in known[name].files(accelerator, contraction, mapping).items():
+            place = f"{folder}/{file}"
+            if place in found:
+                raise InputError(
+                    "--export", "two operators would be written to one folder", got=folder
+                )
+            found[place] = text
+    return found
+
+
+def identifier(name: str) -> str:
+    """A name of letters, digits and underscores that does not begin with a digit."""
+    made = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"_{made}" if made[:1].isdigit() else made
+
+
+def moving_dims(contraction: Contraction) -> dict[str, int]:
+    """Extents of the dimensions that are worth a loop: above 1, and one of every operand."""
+    kept = {name for name, extent in contraction.dims if extent > 1}
+    for operand in contraction.operands:
+        if operand.dims and not operand.dims & kept:
+            kept.add(min(operand.dims))
+    return {name: extent for name, extent in contraction.dims if name in kept}
+
+
+def split_axes(
+    contraction: Contraction, slot: str, kept: dict[str, int]
+) -> list[list[tuple[str, int]]]:
+    """The axes of an operand as (dimension, coefficient) terms, over the dimensions kept.
+
+    An axis that several dimensions make up like digits of a number (heads and their elements)
+    becomes one axis each: the same elements, in a form that every tool counts exactly.
+    """
+    found = []
+    for index in contraction.operand(slot).indices:
+        terms = [(name, coefficient) for name, coefficient in index.terms if name in kept]
+        terms.sort(key=lambda term: -abs(term[1]))
+        pairs = itertools.pairwise(terms)
+        if all(outer[1] == own[1] * kept[own[0]] for outer, own in pairs):
+            found += [[(name, 1)] for name, _ in terms]
+        elif terms:
+            found.append(terms)
+    return found
+
+
+def check_machine(accelerator: Accelerator, contraction: Contraction, tool: str) -> None:
+    """Raises InputError for what none of the formats says."""
+    where = f"accelerator {accelerator.name}"
+    if accelerator.fan_outs:
+        raise InputError(
+            where,
+            f"instances side by side are not exported to {tool}",
+            got=f"a fan-out below {accelerator.fan_outs[0].below}",
+            need="one instance of every level",
+        )
+    for operand in contraction.operands:
+        if operand.home(accelerator) != 0:
+            raise InputError(
+                f"operator {contraction.name}",
+                f"a neighbour's tile on the chip is not exported to {tool}",
+                got=f"{operand.slot} from {operand.origin}",
+                need=f"every operand from {accelerator.levels[0].name}",
+            )
+
+
+def check_mapping(mapping: Mapping, tool: str) -> None:
+    """Raises InputError for what none of the formats says."""
+    if mapping.fused:
+        raise InputError(
+            f"mapping of {mapping.operator}",
+            f"fused operators are not exported to {tool}",
+            got=", ".join(mapping.fused),
+            hint="export the mapping that was found with --no-fuse",
+        )
+    for node in mapping.nodes:
+        if getattr(node, "refetched", False):
+            raise InputError(
+                f"mapping of {mapping.operator}",
+                f"a tile that is fetched again at every step is not exported to {tool}",
+                got=node,
+            )
+
+
+def steps_divide(mapping: Mapping, contraction: Contraction) -> bool:
+    """Whether no tile is smaller than its neighbours."""
+    chunk = contraction.extents
+    for node in mapping.nodes:
+        if isinstance(node, Loop):
+            if chunk[node.dim] % node.step:
+                return False
+            chunk[node.dim] = node.step
+    sides = [node for node in mapping.nodes if isinstance(node, Spatial)]
+    return all(chunk[node.dim] in (node.extent, 1) for node in sides)
