@@ -146,6 +146,7 @@ def _row_json(row: PlanRow) -> dict[str, Any]:
         "bound_by": row.bound_by,
         "rows_of_tile": cost.tile.rows,
         "by_head": cost.tile.by_head,
+        "columns_of_scores": cost.tile.columns,
         "kept_in": cost.level,
         "kept_bytes": cost.kept_bytes,
         "pinned": list(cost.pinned),
@@ -170,6 +171,8 @@ def nests(plan: ModelPlan, row: PlanRow) -> str:
     if len(cost.plans) > 1:
         tile = "all rows" if cost.tile.rows is None else f"tiles of {cost.tile.rows} rows"
         heads = ", one head at a time" if cost.tile.by_head else ""
+        if cost.tile.columns is not None:
+            heads += f", {cost.tile.columns} columns of scores at a time by the running maximum"
         pinned = f"; pinned there: {', '.join(cost.pinned)}" if cost.pinned else ""
         lines.append(
             f"{tile}{heads}; results stay in {cost.level} ({cost.kept_bytes:,} bytes at most)"

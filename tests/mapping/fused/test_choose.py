@@ -42,19 +42,27 @@ def fused(setting: Setting, objective: str) -> Fusion:
 
 def ways(setting: Setting, kernels: tuple[Kernel, ...]) -> Iterator[GroupCost]:
     """Every way to run a group, costed."""
+    for tile in TILES if len(kernels) > 1 else [WHOLE]:
+        found = under(setting, kernels, tile)
+        # Where whole rows of scores have no room: the most columns that have.
+        for columns in (32, 16) if len(kernels) > 1 else ():
+            found = found or under(setting, kernels, dataclasses.replace(tile, columns=columns))
+        yield from found
+
+
+def under(setting: Setting, kernels: tuple[Kernel, ...], tile: Tile) -> list[GroupCost]:
+    """Every way to run a group under a tile, costed."""
     level = setting.accelerator.level("scratchpad")
-    tiles = TILES if len(kernels) > 1 else [WHOLE]
-    for tile in tiles:
-        group = tiled_group(setting, kernels, tile)
-        if group is None:
-            continue
-        sets = (s for n in range(len(group.pinnable) + 1) for s in combinations(group.pinnable, n))
-        for pinned in sets if len(kernels) > 1 else [()]:
-            if not connected(kernels, pinned):
-                continue
-            cost = group_cost(setting, group, level, frozenset(pinned))
-            if cost is not None:
-                yield cost
+    group = tiled_group(setting, kernels, tile)
+    if group is None:
+        return []
+    sets = (s for n in range(len(group.pinnable) + 1) for s in combinations(group.pinnable, n))
+    found = []
+    for pinned in sets if len(kernels) > 1 else [()]:
+        cost = group_cost(setting, group, level, frozenset(pinned))
+        if cost is not None and connected(kernels, pinned):
+            found.append(cost)
+    return found
 
 
 def connected(kernels: tuple[Kernel, ...], pinned: tuple[str, ...]) -> bool:
@@ -120,6 +128,7 @@ def test_the_optimum_is_that_of_enumeration(objective: str, scratchpad: int) -> 
     assert proof.partitions == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize(
     "graph", [layer(64, 64, 2, 128), bottleneck(16, 14)], ids=["layer", "conv"]

@@ -3,9 +3,10 @@
 The space: every way to cut the kernels, in execution order, into groups of neighbours; for each
 group of more than one kernel every tile (all rows, or halves of them down to one block of the
 array; all heads or one at a time), every level that can hand results on, and every set of pinned
-tensors by which, or by whose results, the kernels are connected. A group of one kernel is the
-kernel unfused, so that fusion never loses. The array's schedule of a chunk is the proven optimum of
-the chunk for the objective.
+tensors by which, or by whose results, the kernels are connected. Where whole rows of scores have no
+room, softmax goes by its running maximum, over the most columns that have. A group of one kernel is
+the kernel unfused, so that fusion never loses. The array's schedule of a chunk is the proven
+optimum of the chunk for the objective.
 
 For sums (latency, energy, bytes) the best partition follows from the best value of each group.
 Energy times delay is no sum, and takes the front of (latency, energy) of each prefix: of two
@@ -15,7 +16,7 @@ prefixes the one that is worse in both can be part of no optimum.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from inferstack.core.infeasible import Infeasible
@@ -23,6 +24,7 @@ from inferstack.core.progress import Progress, silent
 from inferstack.core.units import ceil_div
 from inferstack.hardware.accelerator import Level
 from inferstack.mapping.fused.bounds import floor
+from inferstack.mapping.fused.columns import columns_of_attention
 from inferstack.mapping.fused.group import (
     GroupCost,
     TiledGroup,
@@ -35,6 +37,8 @@ from inferstack.mapping.fused.setting import Setting
 from inferstack.mapping.fused.tiles import WHOLE, Tile, heads_of, rows_of, sinks
 from inferstack.mapping.fused.units import on_host
 
+LEAST_COLUMNS = 16
+"""Columns of scores of one turn of a running maximum, at least."""
 MOST_PINNED = 4
 """Tensors among which every set is tried; the largest are left out beyond."""
 
@@ -160,6 +164,10 @@ def _kept(prefixes: list[_Prefix], objective: str) -> list[_Prefix]:
     return front
 
 
+Way = tuple[Level, frozenset[str]]
+"""Where results stay, and what is pinned there."""
+
+
 class _Chooser:
     """Costs the ways to run a group, and counts them."""
 
@@ -187,7 +195,10 @@ class _Chooser:
             group = tiled_group(self.setting, kernels, tile)
             if group is None:
                 continue
-            for level, pinned in self._ways(group):
+            ways = list(self._ways(group))
+            if not any(group.fits(level, pinned) for level, pinned in ways):
+                group, ways = self._by_columns(group, ways)
+            for level, pinned in ways:
                 self.options += 1
                 fits = group.fits(level, pinned)
                 room |= fits
@@ -199,7 +210,21 @@ class _Chooser:
                     found += self._costed(group, level, pinned)
         return self._best(found), room
 
-    def _ways(self, group: TiledGroup) -> Iterator[tuple[Level, frozenset[str]]]:
+    def _by_columns(self, group: TiledGroup, ways: list[Way]) -> tuple[TiledGroup, list[Way]]:
+        """The group with softmax by its running maximum, over the most columns that there is room
+        for; the group itself where that does not help.
+        """
+        for step in _halves(columns_of_attention(group.kernels)):
+            tile = replace(group.tile, columns=step)
+            narrowed = tiled_group(self.setting, group.kernels, tile)
+            if narrowed is None:
+                continue
+            found = list(self._ways(narrowed))
+            if any(narrowed.fits(level, pinned) for level, pinned in found):
+                return narrowed, found
+        return group, ways
+
+    def _ways(self, group: TiledGroup) -> Iterator[Way]:
         """Levels and pinned tensors."""
         levels = self.setting.keeping_levels(group.kernels)
         pins = group.pinnable[:MOST_PINNED]
@@ -250,6 +275,13 @@ def _tiles(setting: Setting, kernels: Sequence[Kernel]) -> list[Tile]:
         steps.append(step)
     by_head = (False, True) if heads_of(kernels) is not None else (False,)
     return [Tile(rows=step, by_head=one) for one in by_head for step in steps]
+
+
+def _halves(extent: int) -> Iterator[int]:
+    """Halves of it, while they are whole and not too few."""
+    while extent % 2 == 0 and extent > LEAST_COLUMNS:
+        extent //= 2
+        yield extent
 
 
 def _misfit(setting: Setting, kernel: Kernel) -> Infeasible:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from inferstack.core.infeasible import Infeasible
 from inferstack.hardware.accelerator import Level, Role
 from inferstack.mapping.fused.kernels import Kernel, Port
-from inferstack.mapping.fused.layout import Layout
+from inferstack.mapping.fused.layout import PARTIAL_BYTES, Layout
 from inferstack.mapping.fused.setting import KernelPlan, Scheduled, Setting, Sums, busiest
 from inferstack.mapping.fused.units import on_host, unit_work
 
@@ -58,14 +58,15 @@ class Evaluation:
         walk = self.walk
         moves = walk.kernel_moves(kernel) if port is None else walk.port_moves(kernel, port)
         batched = walk.batched(kernel, port or kernel.writes)
-        return walk.times(moves, self.one.rows, self.one.first, batched)
+        turns = walk.turns(kernel) if port is None else 1
+        return walk.times(moves, self.one.rows, self.one.first, batched) * turns
 
     def _pin(self) -> None:
         """Loads the pinned tensors."""
         for tensor in self.pinned:
             ports = [(k, p) for k in self.kernels for p in k.reads if p.tensor == tensor]
             # The largest part that a kernel needs serves the others too.
-            size, rounds = max((self.walk.size_bytes(k, p), self._times(k, p)) for k, p in ports)
+            size, rounds = max((self.walk.tile_bytes(k, p), self._times(k, p)) for k, p in ports)
             self.sums.move(self.sums.dram, read=size * rounds)
             self.sums.move(self.level, written=size * rounds)
 
@@ -78,10 +79,13 @@ class Evaluation:
         head, last = self.kernels[start], self.kernels[end - 1]
         runs = self._times(head)
         stays, leaves = self.layout.stays[end - 1], self.layout.leaves[end - 1]
-        size = self.walk.size_bytes(last, last.writes) * runs
+        columns = self.walk.columns
+        partial = columns is not None and head.name == columns.context
+        tiles = runs // self.walk.turns(head) if partial else runs
+        size = self.walk.size_bytes(last, last.writes) * tiles
         scheduled, cycles, unit, units = None, 0, "units", 0
         if head.contraction is not None:
-            scheduled = self._schedule(start, last, stays, live)
+            scheduled = self._schedule(start, last, stays or partial, live, partial)
             if scheduled is None:
                 return None
             self.sums.run(scheduled.cost, runs)
@@ -90,6 +94,9 @@ class Evaluation:
             self.sums.move(self.level, written=size)
         elif leaves:
             self.sums.move(self.sums.dram, written=size)
+        if partial:
+            units += self._rescale(runs)
+            self.sums.move(self.level if stays else self.sums.dram, written=size)
         if stays and leaves:
             self.sums.move(self.level, read=size)
             self.sums.move(self.sums.dram, written=size)
@@ -113,8 +120,26 @@ class Evaluation:
             for number in range(start, end)
         ]
 
-    def _schedule(self, number: int, last: Kernel, stays: bool, live: int) -> Scheduled | None:
-        """The best schedule of a contraction's chunk, with its operands where they are."""
+    def _rescale(self, runs: int) -> int:
+        """Adds what a partial context costs beside its products; the units' cycles a run.
+
+        After each chunk of columns it is read and rescaled to the new maximum; after the last one,
+        divided.
+        """
+        unit, size = self.setting.accelerator.vector_unit, self.layout.partial_bytes
+        assert unit is not None, "a fused softmax has a unit"
+        elements = size // PARTIAL_BYTES
+        self.sums.energy_pj += runs * elements * unit.energy_pj["softmax"]
+        self.sums.move(self.level, read=size * runs)
+        return -(-elements // unit.lanes)
+
+    def _schedule(
+        self, number: int, last: Kernel, stays: bool, live: int, partial: bool
+    ) -> Scheduled | None:
+        """The best schedule of a contraction's chunk, with its operands where they are.
+
+        partial: the result is a partial sum that stays.
+        """
         kernel = self.kernels[number]
         wanted, chunk = kernel.contraction, self.walk.chunks[kernel.name]
         assert wanted is not None, "only contractions have a schedule"
@@ -122,7 +147,8 @@ class Evaluation:
         operands = []
         for operand in wanted.operands:
             if operand.role is Role.OUTPUT:
-                here, bits = stays, last.writes.bits
+                here = stays
+                bits = 8 * PARTIAL_BYTES if partial else last.writes.bits
             else:
                 here, bits = self._on_chip(tensors[operand.slot]), operand.bits
             origin = self.level.name if here else None

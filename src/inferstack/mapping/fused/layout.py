@@ -5,11 +5,16 @@ Nothing of it depends on the level or on what is pinned, so that it is worked ou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from inferstack.mapping.fused.columns import ROW_STATISTICS
 from inferstack.mapping.fused.kernels import Kernel, KernelGraph
 from inferstack.mapping.fused.walk import Walk
+
+PARTIAL_BYTES = 4
+"""Of a partial sum that is kept from one chunk of columns to the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +25,7 @@ class Layout:
     kernel of the group. leaves: its result goes to DRAM. chains: (first, behind the last) of each
     kernel with what is computed on its way out. live_bytes: by chain, results that are kept while
     it works. sizes: bytes by tensor from outside. pinnable: those that it may pay to pin, the
-    smallest first.
+    smallest first. partial_bytes: of a context by the running maximum.
     """
 
     kernels: tuple[Kernel, ...]
@@ -32,6 +37,7 @@ class Layout:
     live_bytes: tuple[int, ...]
     sizes: dict[str, int]
     pinnable: tuple[str, ...]
+    partial_bytes: int
 
     def is_connected(self, pinned: frozenset[str]) -> bool:
         """Whether its kernels share results or pinned tensors, so that they are one group."""
@@ -75,6 +81,7 @@ def layout(graph: KernelGraph, kernels: Sequence[Kernel], walk: Walk) -> Layout:
         live_bytes=(),
         sizes=sizes,
         pinnable=pinnable,
+        partial_bytes=_partial_bytes(kernels, walk),
     )
     return _with_live_bytes(made, readers)
 
@@ -94,8 +101,27 @@ def _with_live_bytes(made: Layout, readers: Sequence[Sequence[int]]) -> Layout:
         last = len(kernels) - 1 if kept_on else max(readers[writer])
         for number in range(writer, last + 1):
             live[number] += size
+    for number in _of_columns(made):
+        live[number] += made.partial_bytes
     by_chain = tuple(max(live[start:end]) for start, end in made.chains)
     return replace(made, live_bytes=by_chain)
+
+
+def _of_columns(made: Layout) -> list[int]:
+    """The kernels beside which a partial context is kept."""
+    names = made.walk.columns.names if made.walk.columns is not None else ()
+    return [number for number, kernel in enumerate(made.kernels) if kernel.name in names]
+
+
+def _partial_bytes(kernels: Sequence[Kernel], walk: Walk) -> int:
+    """A partial context with the statistics of its rows, as partial sums."""
+    columns = walk.columns
+    if columns is None:
+        return 0
+    context = next(kernel for kernel in kernels if kernel.name == columns.context)
+    chunk = walk.chunks[context.name]
+    rows = math.prod(chunk[name] for name in ("batch", "g", "r", "m"))
+    return rows * (chunk["n"] + ROW_STATISTICS) * PARTIAL_BYTES
 
 
 def _is_inline(graph: KernelGraph, before: Kernel, kernel: Kernel) -> bool:
@@ -133,8 +159,9 @@ def _from_outside(kernels: Sequence[Kernel], walk: Walk) -> tuple[dict[str, int]
             if tensor in made:
                 continue
             readers[tensor] = readers.get(tensor, 0) + 1
-            sizes[tensor] = max(sizes.get(tensor, 0), walk.size_bytes(kernel, port))
-            if kernel.contraction is not None and walk.port_moves(kernel, port) != moves:
+            sizes[tensor] = max(sizes.get(tensor, 0), walk.tile_bytes(kernel, port))
+            stays = walk.port_moves(kernel, port) != moves or walk.outlasts_turns(kernel, port)
+            if kernel.contraction is not None and stays:
                 pins.add(tensor)
     pins |= {tensor for tensor, count in readers.items() if count > 1}
     return sizes, tuple(sorted(pins, key=lambda tensor: (sizes[tensor], tensor)))

@@ -30,10 +30,14 @@ ATTENTION_RANK = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """rows: of each tile of what the group hands out; None for all. by_head: one head at a time."""
+    """rows: of each tile of what the group hands out; None for all. by_head: one head at a time.
+
+    columns: of attention's scores at a time, by the running maximum; None for whole rows.
+    """
 
     rows: int | None
     by_head: bool
+    columns: int | None = None
 
     @property
     def is_whole(self) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from inferstack.mapping.fused.columns import Columns, columns_of
 from inferstack.mapping.fused.kernels import Kernel, Port
 from inferstack.mapping.fused.tiles import (
     BATCHED_RANK,
@@ -38,7 +39,8 @@ class Trips:
 class Walk:
     """A group under a tile: chunks of every kernel, and of the tile with one loop less.
 
-    all_rows: the chunks with all rows in one tile; all_heads: with all heads at once.
+    all_rows: the chunks with all rows in one tile; all_heads: with all heads at once. columns: of
+    an attention that goes by the running maximum; chunks are of one turn, whole_rows of all.
     """
 
     shapes: Shapes
@@ -47,6 +49,24 @@ class Walk:
     chunks: dict[str, Chunk]
     all_rows: dict[str, Chunk]
     all_heads: dict[str, Chunk]
+    whole_rows: dict[str, Chunk]
+    columns: Columns | None
+
+    def turns(self, kernel: Kernel) -> int:
+        """How often a kernel comes round in each tile."""
+        columns = self.columns
+        return columns.turns if columns is not None and kernel.name in columns.names else 1
+
+    def outlasts_turns(self, kernel: Kernel, port: Port) -> bool:
+        """Whether a kernel reads the same of a tensor in every turn of several."""
+        whole = region(port, self.whole_rows[kernel.name], self.shapes)
+        same = region(port, self.chunks[kernel.name], self.shapes) == whole
+        return self.turns(kernel) > 1 and same
+
+    def tile_bytes(self, kernel: Kernel, port: Port) -> int:
+        """Bytes that a kernel reads of a tensor in all turns of a tile."""
+        elements = math.prod(region(port, self.whole_rows[kernel.name], self.shapes))
+        return -(-elements * port.bits // 8)
 
     def kernel_moves(self, kernel: Kernel) -> tuple[bool, bool]:
         """Whether what a kernel makes changes with the rows, and with the heads."""
@@ -101,11 +121,17 @@ def walk(kernels: Sequence[Kernel], shapes: Shapes, tile: Tile) -> Walk | None:
     chunks = chunks_of(kernels, shapes, tile)
     by_rows = by_heads = chunks
     if not tile.is_whole:
-        by_rows = chunks_of(kernels, shapes, replace(tile, rows=most))
+        by_rows = chunks_of(kernels, shapes, Tile(rows=most, by_head=tile.by_head))
         by_heads = chunks_of(kernels, shapes, Tile(rows=step, by_head=False))
     if chunks is None or by_rows is None or by_heads is None:
         return None
-    heads = heads_of(kernels)
+    heads, whole_rows, columns = heads_of(kernels), chunks, None
+    if tile.columns is not None:
+        columns = columns_of(kernels, tile.columns)
+        if columns is None:
+            return None
+        narrowed = (columns.narrowed(one, kernels) for one in (chunks, by_rows, by_heads))
+        chunks, by_rows, by_heads = narrowed
     return Walk(
         shapes=shapes,
         whole=tile.is_whole,
@@ -118,4 +144,6 @@ def walk(kernels: Sequence[Kernel], shapes: Shapes, tile: Tile) -> Walk | None:
         chunks=chunks,
         all_rows=by_rows,
         all_heads=by_heads,
+        whole_rows=whole_rows,
+        columns=columns,
     )
