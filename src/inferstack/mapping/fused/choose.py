@@ -112,6 +112,9 @@ def choose(
     """The best partition. fuse False: each kernel on its own."""
     chooser = _Chooser(setting, objective)
     kernels = setting.graph.kernels
+    for kernel in kernels:
+        # What nothing can compute is found before the long work.
+        on_host(kernel, setting.accelerator)
     unfused: list[GroupCost] = []
     for number, kernel in enumerate(kernels):
         progress("mapping operators", number, len(kernels))
