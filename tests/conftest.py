@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=REPOSITORY.parent / "shared" / "data",
         help="folder with stsb-ccbysa (default: shared/data beside the repository)",
     )
+    parser.addoption(
+        "--peers-python",
+        type=Path,
+        default=REPOSITORY / ".peers" / "bin" / "python",
+        help="a Python with AccelForge (default: the one that benchmarks/peers.py makes)",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +44,15 @@ def scored_pairs(request: pytest.FixtureRequest) -> Path:
     if not (folder / "sts-dev.tsv").is_file():
         pytest.skip(f"no scored pairs in {folder}; --evaluation-data says where they are")
     return folder
+
+
+@pytest.fixture(scope="session")
+def peers_python(request: pytest.FixtureRequest) -> Path:
+    """A Python in which AccelForge is installed."""
+    python: Path = request.config.getoption("--peers-python")
+    if not python.exists():
+        pytest.skip(f"no AccelForge: {python} is not there; benchmarks/peers.py makes it")
+    return python
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,13 @@ from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping import legality
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.exchange.document import Inline, Row, Tagged, document
-from inferstack.mapping.exchange.format import check_machine, check_mapping, identifier
+from inferstack.mapping.exchange.format import (
+    check_machine,
+    check_mapping,
+    identifier,
+    placed,
+    register_depth,
+)
 from inferstack.mapping.exchange.format import steps_divide as all_steps_divide
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.traffic import stationary
@@ -41,13 +47,8 @@ def mapping_text(mapping: Mapping, contraction: Contraction, accelerator: Accele
 
 
 def _nodes(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> list[Tagged]:
-    loops, stores = _placed(mapping, contraction)
-    held = stationary(accelerator)
-    register = len(loops)
-    if held is not None:
-        operand = contraction.by_role(held)
-        own = [depth for depth, store in stores if store.slot == operand.slot]
-        register = max([_kept(loops, len(loops), operand.dims), *own])
+    loops, stores = placed(mapping, contraction)
+    register = register_depth(loops, stores, contraction, accelerator)
     slots = [operand.slot for operand in contraction.operands]
     nodes = [_storage(slots, accelerator.levels[0].name)]
     for depth in range(len(loops) + 1):
@@ -59,29 +60,6 @@ def _nodes(mapping: Mapping, contraction: Contraction, accelerator: Accelerator)
             nodes.append(Tagged("Temporal", Inline(rank_variable=loop.dim, tile_shape=loop.step)))
     compute = Inline(einsum=identifier(contraction.name), component=MAC)
     return [*nodes, Tagged("Compute", compute)]
-
-
-def _placed(
-    mapping: Mapping, contraction: Contraction
-) -> tuple[list[Loop], list[tuple[int, Store]]]:
-    """The loops of more than one step, and each store with the number of loops it stands below."""
-    chunk, loops = contraction.extents, list[Loop]()
-    stores, outer = list[tuple[int, Store]](), dict[str, int]()
-    for node in mapping.nodes:
-        if isinstance(node, Loop) and node.step < chunk[node.dim]:
-            loops.append(node)
-            chunk[node.dim] = node.step
-        elif isinstance(node, Store):
-            dims = contraction.operand(node.slot).dims
-            depth = max(_kept(loops, len(loops), dims), outer.get(node.slot, 0))
-            outer[node.slot] = depth
-            stores.append((depth, node))
-    return loops, stores
-
-
-def _kept(loops: Sequence[Loop], depth: int, dims: frozenset[str]) -> int:
-    """The depth below the innermost of the first loops that runs over one of the dimensions."""
-    return max((at + 1 for at in range(depth) if loops[at].dim in dims), default=0)
 
 
 def _storage(slots: Sequence[str], component: str) -> Tagged:

@@ -15,7 +15,8 @@ from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.plugins import discover
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction
-from inferstack.mapping.nest import Loop, Mapping, Spatial
+from inferstack.mapping.nest import Loop, Mapping, Spatial, Store
+from inferstack.mapping.traffic import stationary
 
 Files = dict[str, str]
 """Text by file name."""
@@ -146,3 +147,44 @@ def steps_divide(mapping: Mapping, contraction: Contraction) -> bool:
             chunk[node.dim] = node.step
     sides = [node for node in mapping.nodes if isinstance(node, Spatial)]
     return all(chunk[node.dim] in (node.extent, 1) for node in sides)
+
+
+def placed(
+    mapping: Mapping, contraction: Contraction
+) -> tuple[list[Loop], list[tuple[int, Store]]]:
+    """The loops of more than one step, and each store with the number of loops it stands below.
+
+    A store stays while no loop moves it: it stands below the innermost loop around it that does.
+    """
+    chunk, loops = contraction.extents, list[Loop]()
+    stores, outer = list[tuple[int, Store]](), dict[str, int]()
+    for node in mapping.nodes:
+        if isinstance(node, Loop) and node.step < chunk[node.dim]:
+            loops.append(node)
+            chunk[node.dim] = node.step
+        elif isinstance(node, Store):
+            dims = contraction.operand(node.slot).dims
+            depth = max(_kept(loops, len(loops), dims), outer.get(node.slot, 0))
+            outer[node.slot] = depth
+            stores.append((depth, node))
+    return loops, stores
+
+
+def _kept(loops: Sequence[Loop], depth: int, dims: frozenset[str]) -> int:
+    """The depth below the innermost of the first loops that runs over one of the dimensions."""
+    return max((at + 1 for at in range(depth) if loops[at].dim in dims), default=0)
+
+
+def register_depth(
+    loops: Sequence[Loop],
+    stores: Sequence[tuple[int, Store]],
+    contraction: Contraction,
+    accelerator: Accelerator,
+) -> int:
+    """The loops above the array's registers: down to the last that moves what they keep."""
+    held = stationary(accelerator)
+    if held is None:
+        return len(loops)
+    operand = contraction.by_role(held)
+    own = [depth for depth, store in stores if store.slot == operand.slot]
+    return max([_kept(loops, len(loops), operand.dims), *own])
