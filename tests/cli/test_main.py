@@ -280,6 +280,19 @@ def test_a_full_disk_is_told() -> None:
     assert done.stderr == "error: the operating system: No space left on device\n"
 
 
+@pytest.mark.parametrize(("asked", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])
+def test_numpy_multiplies_on_one_thread_unless_asked(asked: dict[str, str], threads: str) -> None:
+    code = (
+        "import os, sys; from inferstack.cli.main import main; main(['doctor']); "
+        "assert 'numpy' not in sys.modules; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"} | asked
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.splitlines()[-1] == threads
+
+
 def test_doctor_answers_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--format", "json"]) == 0
     shown = capsys.readouterr()
