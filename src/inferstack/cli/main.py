@@ -83,8 +83,8 @@ def _take(flag: str, arguments: list[str]) -> bool:
 
 
 def _dispatch(arguments: list[str], session: Session) -> int:
-    # numpy's threads wait for each other by spinning: on two cores that others use too, 60 sentences
-    # of MiniLM take 32 to 38 s with two threads and 12 to 17 s with one.
+    # numpy's threads wait for each other by spinning: on two cores that others use too, 60
+    # sentences of MiniLM take 32 to 38 s with two threads and 12 to 17 s with one.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import typer
 
