@@ -134,14 +134,18 @@ class Planner:
         holds it whole for the terms, one element for the tiles.
         """
         routes = {dim: self.route(dim, skeleton) for dim in self.extents}
-        made = []
+        found = []
         for names in self.groups:
             pair = tuple(routes[dim] for dim in names)
             key = (tuple((r.dim, r.stages, r.axes, r.depths) for r in pair), terms, stores)
             if key not in self.known:
-                self.known[key] = [self._half(pair, i, terms, stores) for i in range(len(pair))]
-            made.append(self.known[key])
-        return made
+                made = [self._half(pair, i, terms, stores) for i in range(len(pair))]
+                if len(pair) == 1 and self.frame.fan_axes:
+                    # Beside instances all multiples are kept, and few of them matter.
+                    made = [undominated(made[0])]
+                self.known[key] = made
+            found.append(self.known[key])
+        return found
 
     def _half(
         self,
@@ -173,6 +177,32 @@ class Planner:
         made = values(self.frame, routes, both, tiled, terms, stores)
         return replace(made, dims=(route.dim,), rows=(steps,))
 
+    def twins(self) -> dict[int, int]:
+        """Groups that an earlier one is the mirror image of: p and r of q and s, where they are
+        as large, move the same, and may lie along the same axes."""
+        found: dict[int, int] = {}
+        known: dict[object, int] = {}
+        for number, names in enumerate(self.groups):
+            slopes = [
+                [slope for group, slope in self.slopes[operand] if set(group) & set(names)]
+                for operand in range(len(self.slopes))
+            ]
+            looks = [
+                (
+                    self.extents[dim],
+                    tuple(dim in moves for moves in self.movement.moves),
+                    tuple(dim in dims for _, dims in self.axes),
+                    dim in self.every,
+                )
+                for dim in names
+            ]
+            key = (tuple(looks), repr(slopes))
+            if key in known:
+                found[number] = known[key]
+            else:
+                known[key] = number
+        return found
+
     def crossed(
         self,
         skeleton: Skeleton,
@@ -187,11 +217,34 @@ class Planner:
         from inferstack.mapping.exact.values import values
 
         routes = tuple(self.route(half.dims[0], skeleton) for half in (first, second))
-        steps = (
-            np.repeat(first.rows[0], len(second), axis=0),
-            np.tile(second.rows[0], (len(first), 1)),
+        a = np.repeat(np.arange(len(first)), len(second))
+        b = np.tile(np.arange(len(second)), len(first))
+        alone = [
+            values(self.frame, (route,), half.rows, half.rows, terms, stores)
+            for route, half in zip(routes, (first, second), strict=True)
+        ]
+        made = Candidates(
+            dims=first.dims + second.dims,
+            rows=(first.rows[0][a], second.rows[0][b]),
+            terms=alone[0].terms[a] * alone[1].terms[b],
+            tiles=alone[0].tiles[a] * alone[1].tiles[b],
+            sides=alone[0].sides[a] * alone[1].sides[b],
         )
-        return values(self.frame, routes, steps, steps, terms, stores)
+        # Where they overlap, the figure is no product of theirs.
+        slides = [set(first.dims) <= group for group in self.movement.sliding]
+        own = [i for i, t in enumerate(terms) if t.operand >= 0 and slides[t.operand]]
+        held = [i for i, (operand, _) in enumerate(stores) if slides[operand]]
+        both = values(
+            self.frame,
+            routes,
+            made.rows,
+            made.rows,
+            tuple(terms[i] for i in own),
+            tuple(stores[i] for i in held),
+        )
+        made.terms[:, own] = both.terms
+        made.tiles[:, held] = both.tiles
+        return made
 
     def kind(self, dims: tuple[str, ...]) -> object:
         """Equal for single dimensions that move the same operands; None for those that overlap."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EVALUATED, BOUNDED, MISFITS = range(3)
 LATENCY, ENERGY, EDP, DRAM = range(4)
 SLACK = 1e-12
-"""Rounding of sums in another order: nothing is left out for being over the best by less."""
+"""Rounding of sums in another order: figures that are as close are equal."""
 
 
 @compiled
@@ -74,12 +74,15 @@ def _goal(objective: int, forms: Array, fill: float, goal: Array) -> None:
 
 @compiled
 def _over(goal: Array, best: Array, limit: float) -> bool:
-    """Whether a bound shows that nothing below it can be better than the best, or within limit."""
+    """Whether a bound shows that nothing below it can be better than the best, or within limit.
+
+    What can at most be equal is left out: of equals the first stays.
+    """
     if goal[2] > limit:
         return True
     if goal[0] > best[0] * (1 + SLACK):
         return True
-    return bool(goal[0] >= best[0] * (1 - SLACK) and goal[1] > best[1] * (1 + SLACK))
+    return bool(goal[0] >= best[0] * (1 - SLACK) and goal[1] >= best[1] * (1 - SLACK))
 
 
 @compiled

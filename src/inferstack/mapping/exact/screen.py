@@ -8,7 +8,7 @@ that overlap, then dimensions that move the same operands; small sets lose their
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inferstack.hardware.accelerator import Accelerator, Role
@@ -90,6 +90,7 @@ class Screen:
             dtype=np.float64,
         )
         self.kind = OBJECTIVES.index(objective)
+        self.twins = planner.twins()
 
     def pack(self, skeleton: Skeleton, known: Forms) -> tuple[Packed | None, Tally]:
         """The candidates that are left; None where some block has none."""
@@ -121,19 +122,39 @@ class Screen:
             kept = sifted
             if math.prod(len(half) for half in kept) > before // 2:
                 break
-        blocks, at = list[Candidates](), 0
-        for group in groups:
-            own = kept[at : at + len(group)]
-            at += len(group)
-            if len(own) == 1:
-                blocks.append(own[0])
-            else:
-                made = self.planner.crossed(skeleton, own[0], own[1], known.terms, stores)
-                blocks.append(made)
-        found = sieve.combine(blocks)
+        kept = sieve.mirrored(kept, sizes)
+        found = sieve.combine(self._crossed(skeleton, kept, sizes, known, stores))
         if found is None:
             return None, sieve.tally
         return self._packed(skeleton, known, level_of, bits, found), sieve.tally
+
+    def _crossed(
+        self,
+        skeleton: Skeleton,
+        kept: list[Candidates],
+        sizes: list[int],
+        known: Forms,
+        stores: tuple[tuple[int, int], ...],
+    ) -> list[Candidates]:
+        """One block for each group; twins with the same candidates share the work."""
+        blocks, at = list[Candidates](), 0
+        members = list[list[Candidates]]()
+        for number, size in enumerate(sizes):
+            own = kept[at : at + size]
+            at += size
+            members.append(own)
+            twin = self.twins.get(number)
+            if size == 1:
+                blocks.append(own[0])
+            elif twin is not None and all(
+                a.terms is b.terms for a, b in zip(own, members[twin], strict=True)
+            ):
+                dims = own[0].dims + own[1].dims
+                blocks.append(replace(blocks[twin], dims=dims))
+            else:
+                made = self.planner.crossed(skeleton, own[0], own[1], known.terms, stores)
+                blocks.append(made)
+        return blocks
 
     def _packed(
         self,
@@ -182,10 +203,11 @@ class Screen:
         }[self.objective]
         return value, tie, cycles
 
-    def hopeless(self, value: Any, tie: Any) -> Any:
-        """Whether a bound is over the best, for one or for many."""
-        over = value > self.best[0] * (1 + SLACK)
-        return over | ((value >= self.best[0] * (1 - SLACK)) & (tie > self.best[1] * (1 + SLACK)))
+    def hopeless(self, value: float, tie: float) -> bool:
+        """Whether a bound shows that nothing is better than the best."""
+        if value > self.best[0] * (1 + SLACK):
+            return True
+        return bool(value >= self.best[0] * (1 - SLACK) and tie >= self.best[1] * (1 - SLACK))
 
 
 def _lows(block: Candidates) -> tuple[Array, Array, Array]:
@@ -231,6 +253,20 @@ class _Sieve:
                 return None
             if kept is not block:
                 found[number], lows[number] = kept, _lows(kept)
+        return found
+
+    def mirrored(self, found: list[Candidates], sizes: list[int]) -> list[Candidates]:
+        """Twins keep the same candidates: what one cannot use in a better mapping, the other, in
+        its mirror image, cannot."""
+        found = list(found)
+        starts = [sum(sizes[:number]) for number in range(len(sizes))]
+        for later, first in self.screen.twins.items():
+            for own in range(sizes[first]):
+                at, twin = starts[first] + own, starts[later] + own
+                small, large = sorted((at, twin), key=lambda i: len(found[i]))
+                others = math.prod(len(b) for b in found) // len(found[large])
+                self.tally.bounded += (len(found[large]) - len(found[small])) * others
+                found[large] = replace(found[small], dims=found[large].dims)
         return found
 
     def _stays(
