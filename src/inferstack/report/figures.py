@@ -174,7 +174,7 @@ def prediction_figure(result: Optimization) -> str:
     figure.add_hline(y=0, line={"color": INK, "width": 1})
     figure.update_xaxes(type="log", title="simulated cycles", **ticks(cycles, ""))
     figure.update_yaxes(title="predicted against simulated", ticksuffix=" %", zeroline=False)
-    figure.update_layout(legend={"orientation": "h", "y": -0.22})
+    figure.update_layout(legend={"orientation": "h", "y": -0.34})
     return fragment(figure, 420)
 
 
