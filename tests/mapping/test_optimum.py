@@ -14,9 +14,12 @@ from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping import legality
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.cost import Cost, nest_cost
+from inferstack.mapping.exact.front import front
 from inferstack.mapping.exact.optimum import Optimum, optimum
+from inferstack.mapping.exact.size import space_size
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.search import OBJECTIVES
+from inferstack.mapping.shapes import convolution
 from inferstack.mapping.traffic import stationary
 
 from .machines import hierarchy, placed, small_contraction
@@ -188,8 +191,6 @@ def _nest(
 
 def tiny(chance: random.Random) -> tuple[Contraction, Accelerator]:
     """A case whose whole space can be enumerated."""
-    from inferstack.mapping.exact.size import space_size
-
     while True:
         machine = hierarchy(chance, roomy=False)
         wanted = placed(chance, small_contraction(chance, 5), machine)
@@ -217,3 +218,45 @@ def test_the_optimum_is_that_of_enumeration(seed: int) -> None:
         assert proof.space_size == (
             proof.misfits + proof.evaluated + proof.pruned_by_bound + proof.pruned_by_dominance
         )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_mirrored_dimensions_are_searched_once_and_right(seed: int) -> None:
+    chance = random.Random(seed)
+    while True:
+        size, kernel = chance.randint(2, 3), chance.randint(1, 2)
+        wanted = convolution(
+            n=1, c=1, p=size, q=size, r=kernel, s=kernel, stride=chance.randint(1, 2)
+        )
+        machine = hierarchy(chance, roomy=False)
+        if space_size(wanted, machine, False) <= LARGEST_SPACE:
+            break
+    costs, _ = enumerated(wanted, machine, False, chance)
+    for objective in OBJECTIVES:
+        found = optimum(wanted, machine, objective)
+        assert isinstance(found, Optimum) == bool(costs)
+        if isinstance(found, Optimum):
+            best = min(cost.value(objective) for cost in costs)
+            assert math.isclose(found.cost.value(objective), best, rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_the_front_is_that_of_enumeration(seed: int) -> None:
+    chance = random.Random(seed)
+    wanted, machine = tiny(chance)
+    costs, _ = enumerated(wanted, machine, False, chance)
+    found = front(wanted, machine)
+    if not costs:
+        assert isinstance(found, Infeasible)
+        return
+    assert not isinstance(found, Infeasible)
+    points = [(round(p.cost.energy_pj, 6), p.cost.cycles) for p in found]
+    least = dict[int, float]()
+    for cost in costs:
+        least[cost.cycles] = min(least.get(cost.cycles, math.inf), round(cost.energy_pj, 6))
+    expected = [
+        (energy, cycles)
+        for cycles, energy in least.items()
+        if all(energy < other for c, other in least.items() if c < cycles)
+    ]
+    assert points == sorted(expected)

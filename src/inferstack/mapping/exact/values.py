@@ -178,6 +178,10 @@ class _Values:
         return made
 
 
+def _columns(found: list[Floats], rows: int) -> Floats:
+    return np.stack(found, axis=1) if found else np.ones((rows, 0))
+
+
 def values(
     frame: Frame,
     routes: tuple[Route, ...],
@@ -191,7 +195,7 @@ def values(
     return Candidates(
         dims=tuple(block.routes),
         rows=steps,
-        terms=np.stack([block.term(term) for term in terms], axis=1),
-        tiles=np.stack([tiles.tile(*store) for store in stores], axis=1),
+        terms=_columns([block.term(term) for term in terms], block.many),
+        tiles=_columns([tiles.tile(*store) for store in stores], block.many),
         sides=tiles.sides(),
     )
