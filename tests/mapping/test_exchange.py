@@ -38,7 +38,7 @@ def target(**changes: Any) -> Accelerator:
     return dataclasses.replace(load_accelerator("peers-target"), **changes)
 
 
-def with_level(name: str, **changes: Any) -> Accelerator:
+def with_level(name: str, /, **changes: Any) -> Accelerator:
     """The common target with another memory."""
     levels = [
         dataclasses.replace(level, **changes) if level.name == name else level
@@ -272,13 +272,47 @@ def test_timeloops_mapper_is_told_what_each_memory_keeps() -> None:
     assert targets[-1]["factors"] == "P=1 Q=1 R=1 S=1"
 
 
+AXIS = Axis(name="x", size=4, dims=("m",))
+
+
+def test_accelforge_gets_instances_side_by_side() -> None:
+    many = target(fan_outs=(FanOut(below="dram", axes=(AXIS,)),))
+    side = mapping(QK, Spatial("m", 4, "x", 128), *QK_NODES)
+    made = accelforge.files(many, QK, side)
+    container = read(made["architecture.yaml"])["arch"]["nodes"][1]
+    assert (container["tag"], container["name"]) == ("Container", "below_dram")
+    assert [(axis["name"], axis["fanout"]) for axis in container["spatial"]] == [("x", 4)]
+    nodes = read(made["mapping.yaml"])["mapping"]["nodes"]
+    assert nodes[1] == {
+        "tag": "Spatial",
+        "rank_variable": "m",
+        "tile_shape": 128,
+        "name": "x",
+        "component": "below_dram",
+    }
+    (einsum,) = read(made["workload.yaml"])["workload"]["einsums"]
+    assert einsum["renames"]["x_dims"] == "m"
+    plain = [{**node, "node": node["tag"]} for node in nodes]
+    assert accelforge_nest.mapping_from(plain, QK, many).nodes == side.nodes
+
+
+def test_timeloop_does_not() -> None:
+    many = target(fan_outs=(FanOut(below="dram", axes=(AXIS,)),))
+    with pytest.raises(InputError) as error:
+        export("timeloop", many, [(QK, None)])
+    assert str(error.value) == (
+        "accelerator peers-target: instances side by side are not exported to Timeloop (master, "
+        "March 2025); got a fan-out below dram, need one instance of every level"
+    )
+
+
+def test_names_that_accelforge_keeps_to_itself() -> None:
+    nodes = read(accelforge.architecture(with_level("scratchpad", name="global_buffer"), QK))
+    assert nodes["arch"]["nodes"][1]["name"] == "memory_global_buffer"
+
+
 @pytest.mark.parametrize("tool", ["accelforge", "timeloop"])
 def test_what_no_format_says_is_refused(tool: str) -> None:
-    axis = Axis(name="x", size=4, dims=("m",))
-    many = target(fan_outs=(FanOut(below="dram", axes=(axis,)),))
-    with pytest.raises(InputError) as error:
-        export(tool, many, [(QK, None)])
-    assert str(error.value).endswith("got a fan-out below dram, need one instance of every level")
     on_chip = dataclasses.replace(QK.operands[0], origin="scratchpad")
     near = dataclasses.replace(QK, operands=(on_chip, *QK.operands[1:]))
     with pytest.raises(InputError, match="got a from scratchpad, need every operand from dram"):

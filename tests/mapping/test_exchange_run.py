@@ -127,3 +127,34 @@ def test_a_spill_differs_from_accelforges_by_what_its_file_says(
         back_bytes = 4 * ours.accesses["dram", "out"].read_bytes
         again = accumulator.read_pj_per_byte + accumulator.write_pj_per_byte
         assert theirs["energy_pj"] == pytest.approx(ours.energy_pj + back_bytes * again, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_accelforge_counts_instances_side_by_side_as_we_do(
+    peers_python: Path, repository: Path, tmp_path: Path
+) -> None:
+    """At one width of an output everywhere, which is what it has; it knows no fill of an array."""
+    operators = (
+        matmul(m=64, n=128, k=96, name="matmul"),
+        convolution(n=16, c=8, p=12, q=12, r=3, s=3, name="conv"),
+    )
+    names = ("simba", "eyeriss", "tpu-v1", "tpu-v4i")
+    cases = [(one_width(name), operator) for name in names for operator in operators]
+    mappings = [found(operator, machine) for machine, operator in cases]
+    inputs = [
+        (f"{machine.name}-{operator.name}", accelforge.files(machine, operator, best))
+        for (machine, operator), best in zip(cases, mappings, strict=True)
+    ]
+    results = evaluated(peers_python, repository, tmp_path, inputs)
+    for (machine, operator), best, theirs in zip(cases, mappings, results, strict=True):
+        ours = nest_cost(best, operator, machine)
+        cycles = theirs["latency_s"] * machine.clock_hz + machine.array.fill_cycles
+        assert theirs["energy_pj"] == pytest.approx(ours.energy_pj, rel=1e-5), machine.name
+        assert cycles == pytest.approx(ours.cycles, abs=1), machine.name
+
+
+def one_width(name: str) -> Accelerator:
+    """A machine of the library whose partial sums are as wide as results."""
+    machine = load_accelerator(name)
+    levels = (dataclasses.replace(level, partial_sum_bits=8) for level in machine.levels)
+    return dataclasses.replace(machine, levels=tuple(levels))

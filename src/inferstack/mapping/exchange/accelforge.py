@@ -9,6 +9,7 @@ What AccelForge counts differently, also written into the files:
   sum would be charged at the result's width; so its mapper is told not to spill;
 - a sum that comes back is written to the memory before it is read; ours goes to the adder at once;
 - the order of the memories in the nest is fixed for its mapper (`order`), not for its model;
+- where two memories on the chip hold outputs, the outer one has one width for sums and results;
 - no double buffering (half of the capacity is given), no fill of the array, no bias;
 - where a step does not divide, some counts are those of whole tiles.
 """
@@ -21,12 +22,20 @@ from typing import Any
 from inferstack.core.errors import InputError
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.mapping.contraction import Contraction
-from inferstack.mapping.exchange.accelforge_nest import ARRAY, MAC, REGISTER, TOOL, mapping_text
+from inferstack.mapping.exchange.accelforge_nest import (
+    ARRAY,
+    MAC,
+    REGISTER,
+    TOOL,
+    component,
+    instances,
+    mapping_text,
+)
 from inferstack.mapping.exchange.document import Inline, Row, Tagged, document
 from inferstack.mapping.exchange.format import (
     Files,
     Format,
-    check_machine,
+    check_homes,
     identifier,
     moving_dims,
     split_axes,
@@ -34,7 +43,6 @@ from inferstack.mapping.exchange.format import (
 from inferstack.mapping.nest import Mapping
 from inferstack.mapping.traffic import stationary
 
-ROW_DIMS, COLUMN_DIMS = "row_dims", "column_dims"
 JOULES_PER_PJ = 1e-12
 
 
@@ -60,8 +68,13 @@ def architecture(
     order: the levels' names from the outside in, where AccelForge's mapper is to try another order
     than the machine's. Raises InputError for what cannot be said.
     """
-    check_machine(accelerator, contraction, TOOL)
+    check_homes(accelerator, contraction, TOOL)
     names = [level.name for level in accelerator.levels]
+    if order is not None and accelerator.fan_outs:
+        raise InputError(
+            f"accelerator {accelerator.name}", "has instances that stand inside of its levels",
+            got="another order of them",
+        )  # fmt: skip
     if order is not None and (sorted(order) != sorted(names) or order[0] != names[0]):
         raise InputError(
             f"accelerator {accelerator.name}", "is no order of its levels", got=list(order),
@@ -69,11 +82,30 @@ def architecture(
         )  # fmt: skip
     spill = _spills_are_misjudged(accelerator, contraction)
     array = accelerator.array
-    nodes = [_memory(accelerator.level(n), accelerator, contraction, spill) for n in order or names]
-    axes = [
-        ("row", array.rows, ROW_DIMS),
-        ("column", array.columns, COLUMN_DIMS),
-    ]
+    nodes: list[Tagged] = []
+    for name in order or names:
+        nodes.append(_memory(accelerator.level(name), accelerator, contraction, spill))
+        for fan_out in accelerator.fan_outs:
+            if fan_out.below == name:
+                axes = [(axis.name, axis.size, dims_of(axis.name)) for axis in fan_out.axes]
+                nodes.append(_container(instances(fan_out), axes))
+    sides = [("row", array.rows, dims_of("row")), ("column", array.columns, dims_of("column"))]
+    nodes.append(_container(ARRAY, sides))
+    nodes += _register(accelerator, contraction)
+    compute = Inline(
+        name="compute", energy=array.mac_pj * JOULES_PER_PJ, throughput=accelerator.clock_hz
+    )
+    nodes.append(Tagged("Compute", {"name": MAC, "leak_power": 0, "area": 0, "actions": [compute]}))
+    return document({"arch": {"nodes": nodes}}, _remarks(accelerator, contraction, spill))
+
+
+def dims_of(axis: str) -> str:
+    """The name that stands for the dimensions which may run along an axis."""
+    return f"{axis}_dims"
+
+
+def _container(name: str, axes: Sequence[tuple[str, int, str]]) -> Tagged:
+    """Instances side by side, by name, number and dimensions of each axis."""
     spatial = [
         {
             "name": axis,
@@ -82,13 +114,7 @@ def architecture(
         }
         for axis, size, dims in axes
     ]
-    nodes.append(Tagged("Container", {"name": ARRAY, "spatial": spatial}))
-    nodes += _register(accelerator, contraction)
-    compute = Inline(
-        name="compute", energy=array.mac_pj * JOULES_PER_PJ, throughput=accelerator.clock_hz
-    )
-    nodes.append(Tagged("Compute", {"name": MAC, "leak_power": 0, "area": 0, "actions": [compute]}))
-    return document({"arch": {"nodes": nodes}}, _remarks(accelerator, contraction, spill))
+    return Tagged("Container", {"name": name, "spatial": spatial})
 
 
 def _remarks(accelerator: Accelerator, contraction: Contraction, spill: bool) -> list[str]:
@@ -100,11 +126,17 @@ def _remarks(accelerator: Accelerator, contraction: Contraction, spill: bool) ->
         "What a sum that comes back costs is more here: it is written to the memory, then read.",
         "The order of the memories is free in InferStack; AccelForge's mapper takes this one.",
     ]
+    bits = contraction.by_role(Role.OUTPUT).bits
     if spill:
-        bits = contraction.by_role(Role.OUTPUT).bits
         remarks.append(
             f"{dram.name} holds partial sums of {dram.partial_sum_bits} bits and results of {bits} "
             f"bits; here it has one width, {bits} bits, so that the mapper may not spill."
+        )
+    outputs = [level for level in accelerator.levels[1:] if Role.OUTPUT in level.holds]
+    if len(outputs) > 1 and outputs[0].partial_sum_bits != bits:
+        remarks.append(
+            f"{outputs[0].name} has one width for outputs here, that of a partial sum; in "
+            "InferStack a result that is handed on to it has its own width."
         )
     halved = [level.name for level in accelerator.levels if level.double_buffered]
     if halved:
@@ -135,7 +167,7 @@ def _memory(
     if spill and level is first:
         tensors["no_refetch_from_above"] = Role.OUTPUT.value
     content: dict[str, Any] = {
-        "name": level.name,
+        "name": component(level.name),
         "size": "inf" if level.usable_bytes is None else 8 * level.usable_bytes,
         "leak_power": 0,
         "area": 0,
@@ -189,8 +221,8 @@ def workload(contractions: Sequence[Contraction], accelerator: Accelerator) -> s
     """One Einsum per operator; of several, dimensions and tensors end in the operator's number.
 
     Dimensions of extent 1 are left out. An axis that several dimensions make up like digits is
-    written as one axis each. The renames row_dims and column_dims are what the architecture's axes
-    ask for.
+    written as one axis each. The renames row_dims, column_dims and so on are what the
+    architecture's axes ask for.
     """
     sizes: dict[str, int] = {}
     einsums = []
@@ -210,10 +242,12 @@ def workload(contractions: Sequence[Contraction], accelerator: Accelerator) -> s
             accesses.append(access)
             renames[operand.role.value] = access["name"]
         array = accelerator.array
-        for name, dims in ((ROW_DIMS, array.row_dims), (COLUMN_DIMS, array.column_dims)):
+        allowed = [("row", array.row_dims), ("column", array.column_dims)]
+        allowed += [(axis.name, axis.dims) for fan in accelerator.fan_outs for axis in fan.axes]
+        for axis, dims in allowed:
             here = [f"{dim}{own}" for dim in dims if dim in kept]
             one = f"{next(iter(kept))}{own}"
-            renames[name] = " | ".join(here) if here else f"{one} & ~{one}"
+            renames[dims_of(axis)] = " | ".join(here) if here else f"{one} & ~{one}"
         einsums.append(
             {
                 "name": identifier(contraction.name),

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from inferstack.core.errors import InputError
-from inferstack.hardware.accelerator import Accelerator
+from inferstack.hardware.accelerator import Accelerator, FanOut
 from inferstack.mapping import legality
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.exchange.document import Inline, Row, Tagged, document
 from inferstack.mapping.exchange.format import (
-    check_machine,
+    Passage,
+    check_homes,
     check_mapping,
     identifier,
     placed,
@@ -30,15 +31,25 @@ from inferstack.mapping.traffic import stationary
 
 TOOL = "AccelForge 1.0.467"
 ARRAY, REGISTER, MAC = "array", "register", "mac"
+AXES = ("row", "column")
+
+
+def component(level: str) -> str:
+    """The name of a level there: an identifier that does not begin with the reserved `global_`.
+
+    Source: `util/_basetypes.py` of the installed package, the check of global variables.
+    """
+    made = identifier(level)
+    return f"memory_{made}" if made.startswith("global_") else made
 
 
 def mapping_text(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> str:
     """The mapping of one operator. Raises InputError for what cannot be said."""
-    check_machine(accelerator, contraction, TOOL)
+    check_homes(accelerator, contraction, TOOL)
     check_mapping(mapping, TOOL)
     legality.checked(mapping, contraction, accelerator)
     remarks = [f"{mapping.operator} on {accelerator.name}, written by InferStack for {TOOL}."]
-    if not all_steps_divide(mapping, contraction):
+    if not all_steps_divide(mapping, contraction, accelerator):
         remarks.append(
             "Some steps do not divide: AccelForge counts some of the last, smaller tiles as whole."
         )
@@ -47,33 +58,50 @@ def mapping_text(mapping: Mapping, contraction: Contraction, accelerator: Accele
 
 
 def _nodes(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> list[Tagged]:
-    loops, stores = placed(mapping, contraction)
-    register = register_depth(loops, stores, contraction, accelerator)
+    passages, stores = placed(mapping, contraction, accelerator)
+    register = register_depth(passages, stores, contraction, accelerator)
     slots = [operand.slot for operand in contraction.operands]
-    nodes = [_storage(slots, accelerator.levels[0].name)]
-    for depth in range(len(loops) + 1):
-        nodes += [_storage([store.slot], store.level) for at, store in stores if at == depth]
+    nodes = [_storage(slots, component(accelerator.levels[0].name))]
+    for depth in range(len(passages) + 1):
+        nodes += [
+            _storage([store.slot], component(store.level)) for at, store in stores if at == depth
+        ]
         if depth == register:
-            nodes += _array(mapping, contraction, accelerator, loops[:depth])
-        if depth < len(loops):
-            loop = loops[depth]
-            nodes.append(Tagged("Temporal", Inline(rank_variable=loop.dim, tile_shape=loop.step)))
+            nodes += _array(mapping, contraction, accelerator, passages[:depth])
+        if depth < len(passages):
+            nodes.append(_passage(passages[depth], accelerator))
     compute = Inline(einsum=identifier(contraction.name), component=MAC)
     return [*nodes, Tagged("Compute", compute)]
 
 
-def _storage(slots: Sequence[str], component: str) -> Tagged:
-    return Tagged("Storage", Inline(tensors=Row(slots), component=component))
+def _storage(slots: Sequence[str], place: str) -> Tagged:
+    return Tagged("Storage", Inline(tensors=Row(slots), component=place))
+
+
+def instances(fan_out: FanOut) -> str:
+    """The name of a fan-out's container."""
+    return f"below_{identifier(fan_out.below)}"
+
+
+def _passage(passage: Passage, accelerator: Accelerator) -> Tagged:
+    walk = Inline(rank_variable=passage.dim, tile_shape=passage.step)
+    if isinstance(passage, Loop):
+        return Tagged("Temporal", walk)
+    fan_out = next(
+        one for one in accelerator.fan_outs for axis in one.axes if axis.name == passage.axis
+    )
+    return Tagged("Spatial", Inline(walk | {"name": passage.axis, "component": instances(fan_out)}))
 
 
 def _array(
-    mapping: Mapping, contraction: Contraction, accelerator: Accelerator, around: Sequence[Loop]
+    mapping: Mapping, contraction: Contraction, accelerator: Accelerator, around: Sequence[Passage]
 ) -> list[Tagged]:
     """The spatial nodes of the array, and its registers."""
     chunk = contraction.extents | {loop.dim: loop.step for loop in around}
     nodes = []
     for node in mapping.nodes:
-        if not isinstance(node, Spatial) or chunk[node.dim] == 1:
+        inside = isinstance(node, Spatial) and node.axis in AXES
+        if not isinstance(node, Spatial) or not inside or chunk[node.dim] == 1:
             continue
         if node.extent < chunk[node.dim]:
             raise InputError(
@@ -98,11 +126,11 @@ def mapping_from(
     """Nodes of a mapping that AccelForge found for the exported files, as one of ours.
 
     nodes: outermost first, each with `node` (the class's name) and its fields: Temporal with
-    rank_variable and tile_shape; Spatial with name too; Storage with tensors and component. Others
-    say nothing that we need. The array's spatial nodes go innermost: a loop that stands below one
-    of its own dimension takes steps as much wider.
+    rank_variable and tile_shape; Spatial with name and component too; Storage with tensors and
+    component. Others say nothing that we need. The array's spatial nodes go innermost: a loop that
+    stands below one of its own dimension takes steps as much wider.
     """
-    levels = {level.name for level in accelerator.levels[1:]}
+    levels = {component(level.name): level.name for level in accelerator.levels[1:]}
     chunk, wide = contraction.extents, dict.fromkeys(contraction.extents, 1)
     made, sides = list[Node](), list[Node]()
     for node in nodes:
@@ -114,9 +142,12 @@ def mapping_from(
         elif node["node"] == "Spatial":
             dim, step = node["rank_variable"], int(node["tile_shape"])
             extent = -(-chunk[dim] // step)
-            if extent > 1:
+            if node["component"] != ARRAY:
+                made.append(Spatial(dim, extent, node["name"], step))
+                chunk[dim] = step
+            elif extent > 1:
                 sides.append(Spatial(dim, extent, node["name"]))
                 chunk[dim], wide[dim] = step, wide[dim] * extent
         elif node["node"] == "Storage" and node["component"] in levels:
-            made += [Store(slot, node["component"]) for slot in node["tensors"]]
+            made += [Store(slot, levels[node["component"]]) for slot in node["tensors"]]
     return Mapping(operator=contraction.name, accelerator=accelerator.name, nodes=(*made, *sides))

@@ -99,16 +99,19 @@ def split_axes(
     return found
 
 
-def check_machine(accelerator: Accelerator, contraction: Contraction, tool: str) -> None:
-    """Raises InputError for what none of the formats says."""
-    where = f"accelerator {accelerator.name}"
+def check_one_instance(accelerator: Accelerator, tool: str) -> None:
+    """Raises InputError for instances side by side."""
     if accelerator.fan_outs:
         raise InputError(
-            where,
+            f"accelerator {accelerator.name}",
             f"instances side by side are not exported to {tool}",
             got=f"a fan-out below {accelerator.fan_outs[0].below}",
             need="one instance of every level",
         )
+
+
+def check_homes(accelerator: Accelerator, contraction: Contraction, tool: str) -> None:
+    """Raises InputError for operands that come from, or stay in, a level on the chip."""
     for operand in contraction.operands:
         if operand.home(accelerator) != 0:
             raise InputError(
@@ -137,54 +140,67 @@ def check_mapping(mapping: Mapping, tool: str) -> None:
             )
 
 
-def steps_divide(mapping: Mapping, contraction: Contraction) -> bool:
+def steps_divide(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> bool:
     """Whether no tile is smaller than its neighbours."""
     chunk = contraction.extents
-    for node in mapping.nodes:
-        if isinstance(node, Loop):
-            if chunk[node.dim] % node.step:
-                return False
-            chunk[node.dim] = node.step
-    sides = [node for node in mapping.nodes if isinstance(node, Spatial)]
+    for passage in placed(mapping, contraction, accelerator)[0]:
+        if chunk[passage.dim] % passage.step:
+            return False
+        chunk[passage.dim] = passage.step
+    sides = [n for n in mapping.nodes if isinstance(n, Spatial) and n.axis in ("row", "column")]
     return all(chunk[node.dim] in (node.extent, 1) for node in sides)
 
 
-def placed(
-    mapping: Mapping, contraction: Contraction
-) -> tuple[list[Loop], list[tuple[int, Store]]]:
-    """The loops of more than one step, and each store with the number of loops it stands below.
+Passage = Loop | Spatial
+"""What stands between two stores: a loop, or the instances of a fan-out."""
 
-    A store stays while no loop moves it: it stands below the innermost loop around it that does.
+
+def placed(
+    mapping: Mapping, contraction: Contraction, accelerator: Accelerator
+) -> tuple[list[Passage], list[tuple[int, Store]]]:
+    """What walks more than one step, and each store with the number of these that it stands below.
+
+    A store stays while no loop moves it: it stands below the innermost loop around it that does,
+    and inside of the instances that its level belongs to.
     """
-    chunk, loops = contraction.extents, list[Loop]()
+    axes = {axis.name: fan for fan in accelerator.fan_outs for axis in fan.axes}
+    chunk, passages = contraction.extents, list[Passage]()
     stores, outer = list[tuple[int, Store]](), dict[str, int]()
     for node in mapping.nodes:
-        if isinstance(node, Loop) and node.step < chunk[node.dim]:
-            loops.append(node)
-            chunk[node.dim] = node.step
-        elif isinstance(node, Store):
-            dims = contraction.operand(node.slot).dims
-            depth = max(_kept(loops, len(loops), dims), outer.get(node.slot, 0))
+        if isinstance(node, Store):
+            at = accelerator.index(node.level)
+            around = [
+                depth + 1
+                for depth, passage in enumerate(passages)
+                if isinstance(passage, Spatial) and accelerator.index(axes[passage.axis].below) < at
+            ]
+            moved = _kept(passages, contraction.operand(node.slot).dims)
+            depth = max([moved, outer.get(node.slot, 0), *around])
             outer[node.slot] = depth
             stores.append((depth, node))
-    return loops, stores
+        elif node.step < chunk[node.dim] and (isinstance(node, Loop) or node.axis in axes):
+            passages.append(node)
+            chunk[node.dim] = node.step
+    return passages, stores
 
 
-def _kept(loops: Sequence[Loop], depth: int, dims: frozenset[str]) -> int:
-    """The depth below the innermost of the first loops that runs over one of the dimensions."""
-    return max((at + 1 for at in range(depth) if loops[at].dim in dims), default=0)
+def _kept(passages: Sequence[Passage], dims: frozenset[str]) -> int:
+    """The depth below the innermost of the loops that runs over one of the dimensions."""
+    moving = [isinstance(passage, Loop) and passage.dim in dims for passage in passages]
+    return max((at + 1 for at, moves in enumerate(moving) if moves), default=0)
 
 
 def register_depth(
-    loops: Sequence[Loop],
+    passages: Sequence[Passage],
     stores: Sequence[tuple[int, Store]],
     contraction: Contraction,
     accelerator: Accelerator,
 ) -> int:
-    """The loops above the array's registers: down to the last that moves what they keep."""
+    """What stands above the array's registers: down to the last loop that moves what they keep."""
     held = stationary(accelerator)
     if held is None:
-        return len(loops)
+        return len(passages)
     operand = contraction.by_role(held)
     own = [depth for depth, store in stores if store.slot == operand.slot]
-    return max([_kept(loops, len(loops), operand.dims), *own])
+    instances = [at + 1 for at, passage in enumerate(passages) if isinstance(passage, Spatial)]
+    return max([_kept(passages, operand.dims), *own, *instances])

@@ -28,7 +28,8 @@ from inferstack.mapping.exchange.document import Inline, Row, document
 from inferstack.mapping.exchange.format import (
     Files,
     Format,
-    check_machine,
+    check_homes,
+    check_one_instance,
     identifier,
     moving_dims,
     split_axes,
@@ -119,7 +120,8 @@ def architecture(
     accelerator: Accelerator, contraction: Contraction, mapping: Mapping | None = None
 ) -> str:
     """The machine; with a mapping, a level for each of its stores. Raises InputError."""
-    check_machine(accelerator, contraction, TOOL)
+    check_one_instance(accelerator, TOOL)
+    check_homes(accelerator, contraction, TOOL)
     dram = accelerator.levels[0]
     if mapping is None:
         places = [

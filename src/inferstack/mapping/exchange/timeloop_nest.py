@@ -19,13 +19,15 @@ from inferstack.mapping import legality
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.exchange.document import Row, document
 from inferstack.mapping.exchange.format import (
-    check_machine,
+    Passage,
+    check_homes,
     check_mapping,
+    check_one_instance,
     moving_dims,
     placed,
     register_depth,
 )
-from inferstack.mapping.nest import Loop, Mapping, Spatial
+from inferstack.mapping.nest import Mapping, Spatial
 from inferstack.mapping.traffic import stationary
 
 TOOL = "Timeloop (master, March 2025)"
@@ -57,7 +59,7 @@ def places_of(mapping: Mapping, contraction: Contraction, accelerator: Accelerat
     """One level for each store, in the order of the mapping. Raises InputError."""
     check_mapping(mapping, TOOL)
     legality.checked(mapping, contraction, accelerator)
-    loops, stores = placed(mapping, contraction)
+    loops, stores = placed(mapping, contraction, accelerator)
     register = register_depth(loops, stores, contraction, accelerator)
     inside = [store for depth, store in stores if depth > register]
     if inside:
@@ -74,9 +76,10 @@ def places_of(mapping: Mapping, contraction: Contraction, accelerator: Accelerat
 
 def mapping_text(mapping: Mapping, contraction: Contraction, accelerator: Accelerator) -> str:
     """The directives. Raises InputError for what cannot be said."""
-    check_machine(accelerator, contraction, TOOL)
+    check_one_instance(accelerator, TOOL)
+    check_homes(accelerator, contraction, TOOL)
     places = places_of(mapping, contraction, accelerator)
-    loops, stores = placed(mapping, contraction)
+    loops, stores = placed(mapping, contraction, accelerator)
     register = register_depth(loops, stores, contraction, accelerator)
     kept = moving_dims(contraction)
     letter = letters(kept)
@@ -115,7 +118,7 @@ class _Factors:
         self.left = {name: extent - 1 for name, extent in contraction.dims}
 
     def temporal(
-        self, target: str, loops: Sequence[Loop], kept: dict[str, int], letter: dict[str, str]
+        self, target: str, loops: Sequence[Passage], kept: dict[str, int], letter: dict[str, str]
     ) -> dict[str, Any]:
         """A directive with all dimensions."""
         steps = {loop.dim: loop.step for loop in loops}
