@@ -40,7 +40,7 @@ def block(model: str, scenario: Scenario) -> KernelGraph:
 
 def planned(graph: KernelGraph, machine: Accelerator, objective: str, fuse: bool) -> ModelPlan:
     """The plan, by a search that knows nothing yet."""
-    found = plan(graph, machine, Searcher(objective), objective, fuse=fuse)
+    found = plan(graph, machine, Searcher(objective), fuse=fuse)
     assert not isinstance(found, Infeasible), found.message()
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,110 @@ def test_an_accelerator_on_which_nothing_fits(
     shown = capsys.readouterr()
     assert shown.err.startswith("infeasible: accumulator of small")
     assert "hint:" in shown.err
+
+
+MAPPING = """\
+operator: proj
+accelerator: peers-target
+contraction:
+  dims: {m: 512, n: 768, k: 768}
+  reductions: [k]
+  operands:
+  - {slot: a, role: input, bits: 8, indices: [{terms: {m: 1}}, {terms: {k: 1}}]}
+  - {slot: b, role: weight, bits: 8, indices: [{terms: {k: 1}}, {terms: {n: 1}}]}
+  - {slot: out, role: output, bits: 8, indices: [{terms: {m: 1}}, {terms: {n: 1}}]}
+nest:
+- {loop: m, step: 256}
+- {store: a, level: scratchpad}
+- {loop: n, step: 16}
+- {store: b, level: scratchpad}
+- {store: out, level: accumulator}
+- {loop: k, step: 16}
+- {loop: m, step: 1}
+- {spatial: k, extent: 16, axis: row}
+- {spatial: n, extent: 16, axis: column}
+"""
+"""The best mapping of the peers' projection, written by hand: 395.58 uJ."""
+
+
+def test_a_mapping_by_hand_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "proj.yaml"
+    file.write_text(MAPPING)
+    assert main(["map", "--score", str(file)]) == 0
+    shown = capsys.readouterr()
+    assert "scratchpad holds a: 256 x 768, 192.0 KiB" in shown.out
+    assert "1,179,648 cycles" in shown.out
+    assert main(["map", "--score", str(file), "--format", "json"]) == 0
+    cost = json.loads(capsys.readouterr().out)
+    assert cost["energy_pj"] == pytest.approx(395.58e6, rel=2e-5)
+    assert cost["bound_by"] == "array"
+
+
+WRONG_MAPPINGS = {
+    "a dimension that it does not have": ("loop: k, step: 16", "loop: q, step: 16", "dimension"),
+    "factors that do not cover": ("- {loop: m, step: 1}\n", "", "do not cover the dimension m"),
+    "over the array": ("extent: 16, axis: row", "extent: 32, axis: row", "over the array"),
+    "a tile over the capacity": ("loop: m, step: 256", "loop: m, step: 512", "does not fit"),
+    "a level that does not hold it": (
+        "store: a, level: scratchpad",
+        "store: a, level: accumulator",
+        "does not hold the input",
+    ),
+    "a level that is not there": ("level: accumulator", "level: acumulator", "unknown level"),
+    "a machine that is not there": (
+        "accelerator: peers-target",
+        "accelerator: peers-traget",
+        "did you mean 'peers-target'",
+    ),
+    "no size": ("dims: {m: 512,", "dims: {m: 0,", "dims"),
+    "a fractional size": ("dims: {m: 512,", "dims: {m: 51.2,", "dims"),
+    "not YAML": ("nest:", "nest: [", "not YAML"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_MAPPINGS)
+def test_a_wrong_mapping_says_what_is_wrong(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new, message = WRONG_MAPPINGS[name]
+    assert old in MAPPING
+    file = tmp_path / "proj.yaml"
+    file.write_text(MAPPING.replace(old, new, 1))
+    assert main(["map", "--score", str(file)]) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.err.count("error:") == 1
+    assert not shown.out
+
+
+def test_flags_that_need_something(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["map"]) == 2
+    assert "MODEL: is missing; need a model's name or folder, or --score" in capsys.readouterr().err
+    assert main([*SMALL, "--export", "accelforge"]) == 2
+    assert "--export: needs a folder to write to" in capsys.readouterr().err
+    assert main([*SMALL, "--export", "acelforge", "--out", str(tmp_path / "out")]) == 2
+    assert "did you mean 'accelforge'" in capsys.readouterr().err
+
+
+def test_a_store_of_a_newer_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "optima.sqlite"
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert main([*SMALL, "--store", str(file)]) == 2
+    assert "was written by a newer version of inferstack" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_exports_and_a_store_that_makes_the_second_run_free(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, store = tmp_path / "out", tmp_path / "optima.sqlite"
+    plain = [*SMALL, "--no-fuse", "--store", str(store), "--format", "json"]
+    assert main([*plain, "--out", str(out), "--export", "accelforge"]) == 0
+    first = capsys.readouterr().out
+    assert list((out / "accelforge").rglob("*.yaml"))
+    for file in sorted((out / "mappings").iterdir()):
+        assert main(["map", "--score", str(file), "--format", "json"]) == 0
+        json.loads(capsys.readouterr().out)
+    assert main(plain) == 0
+    assert capsys.readouterr().out == first

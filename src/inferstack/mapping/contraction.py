@@ -107,9 +107,11 @@ class Contraction:
 
     @property
     def compulsory_bytes(self) -> int:
-        """Every operand read once and the result written once."""
+        """Of DRAM: operands that are there read once, a result that goes there written once."""
         total = sum(
-            -(-operand.elements(self.extents) * operand.bits // 8) for operand in self.operands
+            -(-operand.elements(self.extents) * operand.bits // 8)
+            for operand in self.operands
+            if operand.origin is None
         )
         if self.bias_bits is not None:
             total += self.bias_elements * self.bias_bits // 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from inferstack.core.errors import UnknownNameError
@@ -9,6 +10,7 @@ from inferstack.core.infeasible import Infeasible
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.exact.optimum import optimum
+from inferstack.mapping.exact.store import OptimumStore, stored_optimum
 from inferstack.mapping.fused.setting import Scheduled
 from inferstack.mapping.search import OBJECTIVES
 
@@ -17,11 +19,16 @@ from inferstack.mapping.search import OBJECTIVES
 class Searcher:
     """A `fused.setting.Inner`. perfect: only steps that divide.
 
-    Raises UnknownNameError for an objective that does not exist.
+    store: of proven optima, on disk. budget_s: seconds for each search, behind which the best so
+    far is taken. unproven: how many were. Raises UnknownNameError for an objective that does not
+    exist.
     """
 
     objective: str
     perfect: bool = False
+    store: OptimumStore | None = None
+    budget_s: float = math.inf
+    unproven: int = 0
     known: dict[object, Scheduled | Infeasible] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -44,9 +51,26 @@ class Searcher:
         return replace(found, contraction=contraction, mapping=mapping)
 
     def _search(self, contraction: Contraction, accelerator: Accelerator) -> Scheduled | Infeasible:
-        found = optimum(contraction, accelerator, self.objective, perfect=self.perfect)
+        perfect, budget_s = self.perfect, self.budget_s
+        if self.store is None:
+            found = optimum(
+                contraction, accelerator, self.objective, perfect=perfect, budget_s=budget_s
+            )
+        else:
+            found = stored_optimum(
+                contraction,
+                accelerator,
+                self.objective,
+                self.store,
+                perfect=perfect,
+                budget_s=budget_s,
+            )
         if isinstance(found, Infeasible):
             return found
+        if not found.proof.optimal:
+            # Over its budget, or interrupted: then the rest is found as fast as it can be.
+            self.unproven += 1
+            self.budget_s = 0.0 if self.budget_s == math.inf else self.budget_s
         return Scheduled(
             contraction=contraction,
             accelerator=accelerator,

@@ -11,7 +11,8 @@ from inferstack.mapping.fused.bounds import Floor, floor
 from inferstack.mapping.fused.choose import Fusion, FusionProof, choose
 from inferstack.mapping.fused.group import GroupCost
 from inferstack.mapping.fused.kernels import KernelGraph
-from inferstack.mapping.fused.setting import Inner, Setting
+from inferstack.mapping.fused.setting import Scheduled, Setting
+from inferstack.mapping.inner import Searcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,12 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:
-    """The result of `inferstack map`. unfused: the same model, each operator on its own."""
+    """The result of `inferstack map`.
+
+    unfused: the same model, each operator on its own; alone: its schedules, each distinct shape
+    once. unproven: searches that were stopped before their proof; with any, the plan is the best
+    that was found.
+    """
 
     model: str
     accelerator: str
@@ -66,21 +72,22 @@ class ModelPlan:
     rows: tuple[PlanRow, ...]
     totals: Totals
     unfused: Totals
+    alone: tuple[Scheduled, ...]
     proof: FusionProof
+    unproven: int
 
 
 def plan(
     graph: KernelGraph,
     accelerator: Accelerator,
-    inner: Inner,
-    objective: str,
+    searcher: Searcher,
     *,
     fuse: bool = True,
     progress: Progress = silent,
 ) -> ModelPlan | Infeasible:
-    """Maps every operator and chooses what to fuse."""
-    setting = Setting(graph=graph, accelerator=accelerator, inner=inner)
-    found = choose(setting, objective, fuse=fuse, progress=progress)
+    """Maps every operator and chooses what to fuse, for the searcher's objective."""
+    setting = Setting(graph=graph, accelerator=accelerator, inner=searcher)
+    found = choose(setting, searcher.objective, fuse=fuse, progress=progress)
     if isinstance(found, Infeasible):
         return found
     peak = accelerator.array.macs_per_cycle * setting.instances
@@ -89,11 +96,13 @@ def plan(
         accelerator=accelerator.name,
         clock_hz=accelerator.clock_hz,
         peak_macs_per_cycle=peak,
-        objective=objective,
+        objective=searcher.objective,
         rows=_rows(setting, found, peak),
         totals=_totals(graph, found.groups),
         unfused=_totals(graph, found.unfused),
+        alone=_alone(found.unfused),
         proof=found.proof,
+        unproven=searcher.unproven,
     )
 
 
@@ -119,6 +128,16 @@ def _rows(setting: Setting, found: Fusion, peak: int) -> tuple[PlanRow, ...]:
             )
         )
     return tuple(rows)
+
+
+def _alone(groups: tuple[GroupCost, ...]) -> tuple[Scheduled, ...]:
+    """The schedules of contractions on their own, each distinct shape once."""
+    found: dict[object, Scheduled] = {}
+    for group in groups:
+        for kernel in group.plans:
+            if kernel.scheduled is not None:
+                found.setdefault(kernel.scheduled.contraction.signature, kernel.scheduled)
+    return tuple(found.values())
 
 
 def _totals(graph: KernelGraph, groups: tuple[GroupCost, ...]) -> Totals:

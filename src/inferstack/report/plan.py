@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack import __version__
 from inferstack.core.files import write_atomically
+from inferstack.hardware.accelerator import Accelerator
+from inferstack.mapping.exchange.format import export
+from inferstack.mapping.mapping_file import mapping_text
 from inferstack.mapping.plan import ModelPlan, PlanRow, Totals
 from inferstack.mapping.text import readable
 from inferstack.report import format as shown
@@ -18,7 +21,7 @@ from inferstack.report.page import page, section, write_page
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inferstack.mapping.fused.setting import KernelPlan
+    from inferstack.mapping.fused.setting import KernelPlan, Scheduled
 
 SCHEMA_VERSION = 1
 """Raised by one when a key changes its meaning or goes; new keys do not raise it."""
@@ -77,7 +80,10 @@ def _footnote(plan: ModelPlan) -> str:
             f"{shown.signed_percent(plan.totals.dram_bytes / plan.unfused.dram_bytes - 1)} DRAM"
         )
         lines.append(f"fusion: {gain}")
-    lines.append(plan.proof.text())
+    if plan.unproven:
+        lines.append(f"not proven: {plan.unproven} searches were stopped; the best that was found")
+    else:
+        lines.append(plan.proof.text())
     lines.append(
         "of bound: cycles over what MACs at the array's peak, row operators and compulsory traffic "
         "take. of least: DRAM bytes over every operand once. all modelled, none simulated."
@@ -106,6 +112,7 @@ def to_json(plan: ModelPlan) -> dict[str, Any]:
         "objective": plan.objective,
         "totals": _totals_json(plan.totals),
         "unfused": _totals_json(plan.unfused),
+        "unproven_searches": plan.unproven,
         "proof": {
             "partitions": plan.proof.partitions,
             "groups": plan.proof.groups,
@@ -251,8 +258,33 @@ def _figure(rows: Iterable[PlanRow]) -> str:
 
 def write_folder(plan: ModelPlan, folder: Path) -> list[tuple[Path, str]]:
     """Writes plan.json and the page map.html; returns each path with what it is."""
-    folder.mkdir(parents=True, exist_ok=True)
+    mappings = folder / "mappings"
+    mappings.mkdir(parents=True, exist_ok=True)
     record, picture = folder / "plan.json", folder / "map.html"
     write_atomically(record, json.dumps(to_json(plan), indent=1, allow_nan=False) + "\n")
     write_plan(plan, picture)
-    return [(record, "the plan"), (picture, "each operator between its bound and its cost")]
+    for found in scheduled(plan):
+        path = mappings / f"{found.contraction.name}.yaml"
+        write_atomically(path, mapping_text(found.mapping, found.contraction))
+    return [
+        (record, "the plan"),
+        (picture, "each operator between its bound and its cost"),
+        (mappings, "a file per mapping, for `inferstack map --score`"),
+    ]
+
+
+def write_export(plan: ModelPlan, accelerator: Accelerator, name: str, folder: Path) -> Path:
+    """Writes each distinct contraction, unfused, with its mapping, in a tool's format."""
+    operators = [(found.contraction, found.mapping) for found in plan.alone]
+    place = folder / name
+    for file, text in export(name, accelerator, operators).items():
+        path = place / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    return place
+
+
+def scheduled(plan: ModelPlan) -> list[Scheduled]:
+    """The schedules of all contractions, each distinct row once."""
+    kernels = (kernel for row in plan.rows for kernel in row.cost.plans)
+    return [kernel.scheduled for kernel in kernels if kernel.scheduled is not None]
