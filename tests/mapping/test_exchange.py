@@ -86,6 +86,16 @@ def test_the_same_input_gives_the_same_text(tool: str) -> None:
     assert all(yaml.compose(text, Loader=yaml.SafeLoader) for text in first.values())
 
 
+def test_one_of_several_operators_that_cannot_be_expressed_has_the_reason_in_its_folder() -> None:
+    wide = matmul(m=512, n=512, k=64, output_bits=32, name="wide")
+    made = export("timeloop", target(), [(QK, None), (wide, None)])
+    assert "qk/problem.yaml" in made
+    assert [place for place in made if place.startswith("wide")] == ["wide/not-exported.txt"]
+    assert "one width of a word; got a, b, out of 8 and 32 bits" in made["wide/not-exported.txt"]
+    with pytest.raises(InputError, match="one width of a word"):
+        export("timeloop", target(), [(wide, None)])
+
+
 def test_two_operators_of_one_name() -> None:
     with pytest.raises(InputError, match="two operators would be written to one folder; got qk"):
         export("accelforge", target(), [(QK, None), (QK, None)])

@@ -18,6 +18,7 @@ from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.nest import Loop, Mapping, Spatial, Store
 from inferstack.mapping.traffic import stationary
 
+NOT_EXPORTED = "not-exported.txt"
 Files = dict[str, str]
 """Text by file name."""
 Writer = Callable[[Accelerator, Contraction, Mapping | None], Files]
@@ -47,21 +48,30 @@ def export(
     accelerator: Accelerator,
     operators: Sequence[tuple[Contraction, Mapping | None]],
 ) -> Files:
-    """The files of each operator in a folder of its own. Raises InputError."""
+    """The files of each operator in a folder of its own.
+
+    Of several operators, one that the tool cannot express has the reason in `not-exported.txt`
+    instead. Raises InputError where none can be expressed.
+    """
     known = formats()
     if name not in known:
         raise UnknownNameError("--export", "format", name, known)
-    found: Files = {}
+    found: dict[str, Files] = {}
+    refusals: list[InputError] = []
     for contraction, mapping in operators:
         folder = identifier(contraction.name)
-        for file, text in known[name].files(accelerator, contraction, mapping).items():
-            place = f"{folder}/{file}"
-            if place in found:
-                raise InputError(
-                    "--export", "two operators would be written to one folder", got=folder
-                )
-            found[place] = text
-    return found
+        if folder in found:
+            raise InputError("--export", "two operators would be written to one folder", got=folder)
+        try:
+            found[folder] = known[name].files(accelerator, contraction, mapping)
+        except InputError as refusal:
+            refusals.append(refusal)
+            found[folder] = {NOT_EXPORTED: f"{refusal.message()}\n"}
+    if refusals and len(refusals) == len(found):
+        raise refusals[0]
+    return {
+        f"{folder}/{file}": text for folder, files in found.items() for file, text in files.items()
+    }
 
 
 def identifier(name: str) -> str:
