@@ -20,6 +20,6 @@ def test_minilm_is_bit_exact_in_every_tensor(repository: Path, sample_folder: Pa
     )
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["model"]["sentences"] == 100
-    assert figures["model"]["tensors_compared"] == 100 * 92
+    assert figures["model"]["tensors_compared"] == 100 * 87
     assert figures["layer"]["tensors_compared"] == 9
     assert figures["layer"]["seconds_time_values_check"] < 30

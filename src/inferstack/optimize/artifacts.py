@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.compress.artifact import save
 from inferstack.core.files import write_atomically
-from inferstack.mapping.nest import Loop, Mapping, Node, Store
+from inferstack.mapping.mapping_file import mapping_text
 
 if TYPE_CHECKING:
     from inferstack.ir.graph import Graph
     from inferstack.optimize.decide import Schedules
     from inferstack.simulate.run import OperatorRun, Run
 
-MAPPINGS = "mappings.json"
+MAPPINGS = "mappings"
 STATISTICS = "statistics.json"
 FORMAT = 1
 
@@ -25,7 +25,10 @@ def write_artifacts(folder: Path, graph: Graph, schedules: Schedules, run: Run) 
     """Writes the model, the mappings and the statistics; returns their paths by what they are."""
     structure, values = save(graph, folder)
     mappings, statistics = folder / MAPPINGS, folder / STATISTICS
-    write_atomically(mappings, _json(_mappings(schedules)))
+    mappings.mkdir(exist_ok=True)
+    for name, schedule in schedules.items():
+        text = mapping_text(schedule.mapping, schedule.contraction)
+        write_atomically(mappings / f"{name}.yaml", text)
     write_atomically(statistics, _json(_statistics(run)))
     return {
         "integer model, structure": structure,
@@ -37,32 +40,6 @@ def write_artifacts(folder: Path, graph: Graph, schedules: Schedules, run: Run) 
 
 def _json(record: Dictionary[str, Any]) -> str:
     return json.dumps(record, indent=1, allow_nan=False) + "\n"
-
-
-def _mappings(schedules: Schedules) -> dict[str, Any]:
-    return {
-        "format": "inferstack mappings",
-        "version": FORMAT,
-        "mappings": [_mapping(schedule.mapping) for schedule in schedules.values()],
-    }
-
-
-def _mapping(mapping: Mapping) -> dict[str, Any]:
-    return {
-        "operator": mapping.operator,
-        "accelerator": mapping.accelerator,
-        "fused": list(mapping.fused),
-        "nodes": [_node(node) for node in mapping.nodes],
-    }
-
-
-def _node(node: Node) -> dict[str, Any]:
-    if isinstance(node, Loop):
-        return {"loop": node.dim, "step": node.step}
-    if isinstance(node, Store):
-        record: dict[str, Any] = {"store": node.slot, "level": node.level}
-        return {**record, "refetched": True} if node.refetched else record
-    return {"spatial": node.dim, "extent": node.extent, "axis": node.axis}
 
 
 def _statistics(run: Run) -> dict[str, Any]:

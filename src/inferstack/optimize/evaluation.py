@@ -125,7 +125,8 @@ class Evaluation:
 
     def _stage(self, name: str, key: str, graph: Graph, feeds: Feeds) -> Array:
         whole = digest(key, *(feeds[n].tobytes() for n in graph.inputs))
-        return self.stages.array(f"embeddings-{name}", whole, lambda: embed(graph, feeds))
+        rows = len(feeds[graph.inputs[0]])
+        return self.stages.array(f"embeddings-{name}", whole, rows, lambda: embed(graph, feeds))
 
 
 def prepare(

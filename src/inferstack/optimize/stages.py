@@ -52,8 +52,8 @@ class Stages:
 
     folder: Path
 
-    def array(self, what: str, key: str, compute: Callable[[], Array]) -> Array:
-        """The stored array of that key, or what `compute` gives, which is then stored."""
+    def array(self, what: str, key: str, rows: int, compute: Callable[[], Array]) -> Array:
+        """The stored array (rows, ...) of that key, or what `compute` gives, then stored."""
         import numpy as np
 
         path = self.folder / f"{what}-{digest(key, __version__)}.npy"
@@ -62,7 +62,8 @@ class Stages:
         except (OSError, ValueError, EOFError):
             pass
         else:
-            return stored
+            if stored.ndim > 0 and len(stored) == rows:
+                return stored
         made = compute()
         buffer = io.BytesIO()
         np.save(buffer, made, allow_pickle=False)
