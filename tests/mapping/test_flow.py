@@ -12,11 +12,12 @@ from .instances import Instances
 from .machines import hierarchy, placed, random_mapping, small_contraction
 
 MAPPINGS = 12_000
-PARTS = 8
+PARTS = 16
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, PARTS))]
+)
 def test_traffic_equals_the_interpreter(part: int) -> None:
     chance = random.Random(part)
     for _ in range(MAPPINGS // PARTS):
