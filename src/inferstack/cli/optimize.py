@@ -117,6 +117,7 @@ def register(app: typer.Typer) -> None:
             folder=folder,
         )
         check_folder(folder)
+        session.narrate(f"keeping in {folder / 'stages'} what lets a stopped run go on")
         with session.progress() as progress:
             result = run(request, progress)
         if isinstance(result, Infeasible):

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 CALIBRATION_SENTENCES = 128
 EVERY_THIRD = 3
-BATCHES_PER_STAGE = 4
 FLOAT = "float"
 
 
@@ -112,8 +111,7 @@ class Evaluation:
         count = sum(len(rows) for rows in batches)
         advance = counted(progress, f"running the {name} model", count)
         result: Array | None = None
-        for start in range(0, len(batches), BATCHES_PER_STAGE):
-            rows = np.concatenate(batches[start : start + BATCHES_PER_STAGE])
+        for rows in batches:
             part = {key: feeds[key][rows] for key in graph.inputs}
             vectors = self._stage(name, key, graph, part)
             if result is None:
