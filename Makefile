@@ -50,5 +50,5 @@ $(SAMPLE): | .venv/core
 	$(BIN)/inferstack sample --into samples
 
 clean:
-	rm -rf .venv samples report.html optimized .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .peers samples report.html optimized .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
