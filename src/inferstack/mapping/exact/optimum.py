@@ -158,9 +158,10 @@ class _Search:
             )
             for name in ("combinations", "misfits", "bounded", "dominated"):
                 setattr(self.tally, name, getattr(self.tally, name) + getattr(tally, name))
-            if packed is not None and self.winner is None:
-                # Without a best nothing can be left out: the first ones are walked at once.
-                self._walk(packed, planner)
+            if packed is not None and (self.winner is None or perfect):
+                # A good best leaves out more of the next ones; the wide space begins with one.
+                if not self._walk(packed, planner):
+                    waiting.append(packed)
             elif packed is not None:
                 waiting.append(packed)
             if self._late():
