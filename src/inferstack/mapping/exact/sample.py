@@ -205,6 +205,11 @@ class Sampler:
             for skeleton in self.skeletons
         ]
         self.size = sum(self.sizes)
+        self.most_stages = max(
+            len(self.planner.route(dim, skeleton).stages)
+            for dim in self.planner.extents
+            for skeleton in self.skeletons
+        )
         self.forms: dict[tuple[tuple[int, ...], ...], Forms] = {
             residency: forms(contraction, accelerator, residency)
             for residency in residencies(contraction, accelerator)
@@ -253,11 +258,7 @@ class Sampler:
         """Of one round, the first valid ones: as many as are wanted, or all."""
         chosen = generator.choice(len(self.skeletons), size=ROUND, p=shares)
         extents = self.planner.extents
-        most = max(
-            len(s)
-            for s in (self.planner.route(d, k).stages for d in extents for k in self.skeletons)
-        )
-        steps = np.zeros((ROUND, len(extents), most), dtype=np.int64)
+        steps = np.zeros((ROUND, len(extents), self.most_stages), dtype=np.int64)
         fits = np.zeros(ROUND, dtype=np.bool_)
         groups = [(number, np.flatnonzero(chosen == number)) for number in np.unique(chosen)]
         for number, rows in groups:
