@@ -66,7 +66,10 @@ class Instances:
         self.roots = list(at_slot.values())
         loops: list[tuple[str, bool]] = []
         chunk, fans = self.contraction.extents, 0
+        launches: dict[int, int] = {}
         for at, node in enumerate(self.nodes):
+            for number in self._inside_of(node):
+                launches.setdefault(number, len(loops))
             if isinstance(node, Loop):
                 loops.append((node.dim, node.step < chunk[node.dim]))
                 chunk[node.dim] = node.step
@@ -78,7 +81,8 @@ class Instances:
                 place = _Place(operand, at_slot[node.slot], node.level, fans)
                 place.refetched = node.refetched
                 outside = at_slot[node.slot].last_move
-                place.last_move = max(outside, self._last_move(operand, loops))
+                launch = max((launches[f] for f in self._inside_of(node)), default=0)
+                place.last_move = max(outside, launch, self._last_move(operand, loops))
                 if node.refetched:
                     place.last_move = len(loops)
                 self.places[at] = at_slot[node.slot] = place
@@ -86,9 +90,23 @@ class Instances:
             place = _Place(operand, at_slot[operand.slot], "array", fans)
             held = self.accelerator.array.dataflow.startswith(operand.role.value)
             outside = at_slot[operand.slot].last_move
-            moved = max(outside, self._last_move(operand, loops))
+            launch = max(launches.values(), default=0)
+            moved = max(outside, launch, self._last_move(operand, loops))
             place.last_move = moved if held else len(loops)
             self.array.append(place)
+
+    def _inside_of(self, node: object) -> list[int]:
+        """The fan-outs whose instances a node is a part of: their own sides, and stores inside."""
+        found = []
+        order = [level.name for level in self.accelerator.levels]
+        for number, fan_out in enumerate(self.accelerator.fan_outs):
+            below = order.index(fan_out.below)
+            axes = {axis.name for axis in fan_out.axes}
+            own = isinstance(node, Spatial) and node.axis in axes
+            inside = isinstance(node, Store) and order.index(node.level) > below
+            if own or inside:
+                found.append(number)
+        return found
 
     def _last_move(self, operand: Operand, loops: list[tuple[str, bool]]) -> int:
         moving = [i for i, (dim, turns) in enumerate(loops) if turns and dim in operand.dims]

@@ -11,6 +11,7 @@ import pytest
 
 from inferstack.core.infeasible import Infeasible
 from inferstack.hardware.accelerator import Accelerator
+from inferstack.hardware.load import load_accelerator
 from inferstack.mapping import legality
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.cost import Cost, nest_cost
@@ -260,3 +261,14 @@ def test_the_front_is_that_of_enumeration(seed: int) -> None:
         if all(energy < other for c, other in least.items() if c < cycles)
     ]
     assert points == sorted(expected)
+
+
+def test_weights_do_not_outlast_a_pass_over_the_instances() -> None:
+    """The stem of ResNet-50 on Eyeriss: two parts of the columns outside of the elements, whose
+    filters are then loaded twice; the search and the model once disagreed about that.
+    """
+    stem = convolution(n=64, c=3, p=112, q=112, r=7, s=7, stride=2)
+    found = optimum(stem, load_accelerator("eyeriss"), "dram_bytes")
+    assert isinstance(found, Optimum)
+    columns, rows, filters = (2 * 56 + 7) + (2 * 54 + 7), 2 * 111 + 7, 64 * 3 * 7 * 7
+    assert found.cost.dram_bytes == 3 * columns * rows + 2 * filters + 64 * 112 * 112
