@@ -127,12 +127,13 @@ class Batch:
             return made
         moves = self.planner.movement.moves[term.operand]
         of = self.planner.contraction.operands[term.operand]
-        streams = term.place == len(self.levels[term.operand])
-        streams &= of.role is not stationary(self.planner.accelerator)
+        in_array = term.place == len(self.levels[term.operand])
+        streams = in_array and of.role is not stationary(self.planner.accelerator)
         kept = None if streams else self._kept(term)
         for dim, route in self.routes.items():
             if dim not in moves:
-                depth = route.depths[term.operand][term.place]
+                # Without spatial nodes, instances may begin below the store into the registers.
+                depth = len(route.stages) if in_array else route.depths[term.operand][term.place]
                 made *= self._passes(dim, depth, kept, term.around)
         return made
 
@@ -148,8 +149,9 @@ class Batch:
         return found
 
     def _kept(self, term: Term) -> Integers:
-        """By mapping, the innermost loop above the term's place that moves its operand, or -1."""
-        innermost = np.full(self.many, -1, dtype=np.int64)
+        """By mapping, the place in the nest of the innermost loop above the term's place that moves
+        its operand, or where the instances around it begin, if that is further in."""
+        innermost = self._launched(term)
         for dim in self.planner.movement.moves[term.operand] & self.routes.keys():
             route, chunk = self.routes[dim], np.full(self.many, self.planner.extents[dim])
             for stage in range(route.depths[term.operand][term.place]):
@@ -159,6 +161,44 @@ class Batch:
                     np.maximum(innermost, np.where(step < chunk, spot, -1), out=innermost)
                 chunk = np.minimum(chunk, step)
         return innermost
+
+    def _launched(self, term: Term) -> Integers:
+        """By mapping, the place in the nest where the instances around the term's place begin, or
+        -1: what they hold does not outlast the loops above."""
+        accelerator = self.planner.accelerator
+        own, begins = self.levels[term.operand], np.full(self.many, -1, dtype=np.int64)
+        at = own[term.place] if term.place < len(own) else len(accelerator.levels)
+        for number, event in enumerate(self.skeleton):
+            if event.operand >= 0 or event.at is None:
+                continue
+            below = accelerator.index(accelerator.fan_outs[event.at].below)
+            if at <= below:
+                continue
+            stores = (
+                place
+                for place, e in enumerate(self.skeleton)
+                if e.operand >= 0 and e.at is not None and e.at > below
+            )
+            first = self._begin(next(stores, None))
+            spot = np.where(self._spreads(event.at), self._begin(number), first)
+            np.maximum(begins, spot, out=begins)
+        return begins
+
+    def _begin(self, segment: int | None) -> int:
+        """The first place in the nest of a segment; -1 for none."""
+        return -1 if segment is None else min(self.spots[segment, dim] for dim in self.routes)
+
+    def _spreads(self, fan: int) -> Flags:
+        """By mapping, whether a dimension lies along an axis of a fan-out."""
+        found = np.zeros(self.many, dtype=np.bool_)
+        for dim, route in self.routes.items():
+            chunk = np.full(self.many, self.planner.extents[dim])
+            for stage, axis in enumerate(route.axes):
+                step = self.steps[dim][:, stage]
+                if axis is not None and axis[0] == fan:
+                    found |= step < chunk
+                chunk = np.minimum(chunk, step)
+        return found
 
     def _passes(
         self, dim: str, depth: int, kept: Integers | None, around: tuple[bool, ...]
