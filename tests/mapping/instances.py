@@ -66,10 +66,8 @@ class Instances:
         self.roots = list(at_slot.values())
         loops: list[tuple[str, bool]] = []
         chunk, fans = self.contraction.extents, 0
-        launches: dict[int, int] = {}
+        launches = self._launches()
         for at, node in enumerate(self.nodes):
-            for number in self._inside_of(node):
-                launches.setdefault(number, len(loops))
             if isinstance(node, Loop):
                 loops.append((node.dim, node.step < chunk[node.dim]))
                 chunk[node.dim] = node.step
@@ -81,7 +79,8 @@ class Instances:
                 place = _Place(operand, at_slot[node.slot], node.level, fans)
                 place.refetched = node.refetched
                 outside = at_slot[node.slot].last_move
-                launch = max((launches[f] for f in self._inside_of(node)), default=0)
+                inside = [loops for below, loops in launches if names.index(node.level) > below]
+                launch = max(inside, default=0)
                 place.last_move = max(outside, launch, self._last_move(operand, loops))
                 if node.refetched:
                     place.last_move = len(loops)
@@ -90,22 +89,27 @@ class Instances:
             place = _Place(operand, at_slot[operand.slot], "array", fans)
             held = self.accelerator.array.dataflow.startswith(operand.role.value)
             outside = at_slot[operand.slot].last_move
-            launch = max(launches.values(), default=0)
+            launch = max((loops for _, loops in launches), default=0)
             moved = max(outside, launch, self._last_move(operand, loops))
             place.last_move = moved if held else len(loops)
             self.array.append(place)
 
-    def _inside_of(self, node: object) -> list[int]:
-        """The fan-outs whose instances a node is a part of: their own sides, and stores inside."""
+    def _launches(self) -> list[tuple[int, int]]:
+        """By fan-out, the level it is below, and the loops outside of its instances: above their
+        own spatial nodes, or, where there is one instance, above the last store outside of it."""
+        names = [level.name for level in self.accelerator.levels]
         found = []
-        order = [level.name for level in self.accelerator.levels]
-        for number, fan_out in enumerate(self.accelerator.fan_outs):
-            below = order.index(fan_out.below)
-            axes = {axis.name for axis in fan_out.axes}
-            own = isinstance(node, Spatial) and node.axis in axes
-            inside = isinstance(node, Store) and order.index(node.level) > below
-            if own or inside:
-                found.append(number)
+        for fan_out in self.accelerator.fan_outs:
+            below, axes = names.index(fan_out.below), {axis.name for axis in fan_out.axes}
+            first, last, loops = None, 0, 0
+            for node in self.nodes:
+                if isinstance(node, Loop):
+                    loops += 1
+                elif isinstance(node, Store):
+                    last = loops if names.index(node.level) <= below else last
+                elif first is None and node.axis in axes:
+                    first = loops
+            found.append((below, last if first is None else first))
         return found
 
     def _last_move(self, operand: Operand, loops: list[tuple[str, bool]]) -> int:

@@ -167,6 +167,24 @@ def test_none_of_many_real_mappings_beats_the_proven_optimum(
         _agrees(sampler, sample, number)
 
 
+@pytest.mark.parametrize("objective", ["energy", "edp", "latency"])
+@pytest.mark.parametrize("seed", [1191, 1250, 1058, 1089])
+def test_none_of_many_mappings_beats_the_proven_optimum_beside_instances(
+    seed: int, objective: str
+) -> None:
+    """1191 and 1250: strided, dilated convolutions on several arrays, where the least share of one
+    instance once was no bound."""
+    chance = random.Random(seed)
+    machine = hierarchy(chance, roomy=chance.random() < 0.5)
+    wanted = small_contraction(chance, 12)
+    assert machine.fan_outs
+    best = optimum(wanted, machine, objective)
+    assert isinstance(best, Optimum) and best.proof.optimal
+    figures = Sampler(wanted, machine, perfect=False, filled=False).draw(3000, seed).figures
+    drawn = {"energy": figures.energy_pj, "edp": figures.edp, "latency": figures.cycles}[objective]
+    assert drawn.min() >= best.cost.value(objective) * (1 - 1e-9)
+
+
 def test_a_seed_gives_one_sequence() -> None:
     machine = load_accelerator("peers-target")
     sampler = Sampler(matmul(m=64, n=64, k=64), machine, perfect=False, filled=False)

@@ -9,8 +9,15 @@ by the same rule; the other operands stream: they cross at every innermost step.
 The instances of a fan-out walk their loops side by side, launched anew by every pass of the loops
 outside of them: what they hold does not outlast it. What does not vary along an axis is read once
 outside and multicast, and the partial sums of instances that share an output are added on the way:
-the outer level sees one. Where sums come back, one instance takes them; the others start from zero.
-An output tile that crosses W times outwards crosses W - 1 times inwards.
+the outer level sees one.
+
+A visit of an output tile starts from zero, or from the sum of an earlier visit, and ends with a
+write to the level outside. The earlier sum enters the adder with the first products: it is read
+where it stands, and written nowhere on the way in. So a level whose own tile is visited V times,
+each time by the place inside W times in all, is written W times, and read W - V times for sums that
+go on and V times as the tile leaves. All at the level's width of a partial sum, but for the last
+write of a memory to the level outside, and what is read of that: those have the width of the
+result.
 
 Every count is a product over dimensions: a dimension of the operand gives the sum of its tile
 sizes, any other one its number of passes. The first instance has the most to do; its counts set the
@@ -92,21 +99,22 @@ def flows(nest: Nest, contraction: Contraction, accelerator: Accelerator) -> tup
 def _launch(nest: Nest, accelerator: Accelerator, level: int) -> int:
     """The loops outside of the instances that a level is inside of; 0 where it is in none.
 
-    Instances begin at their spatial nodes, or at the first store inside of them.
+    Instances begin at their spatial nodes; a single one, which has none, right below the last store
+    outside of it.
     """
     found = 0
     for number, fan_out in enumerate(accelerator.fan_outs):
         below = accelerator.index(fan_out.below)
         if level <= below:
             continue
-        starts = [at for at, fan in enumerate(nest.fans) if fan == number]
-        starts += [
+        outside = [
             place.depth
             for places in nest.places.values()
             for place in places
-            if accelerator.index(place.level) > below
+            if accelerator.index(place.level) <= below
         ]
-        found = max(found, min(starts, default=0))
+        spatial = [at for at, fan in enumerate(nest.fans) if fan == number]
+        found = max(found, min(spatial, default=max(outside, default=0)))
     return found
 
 

@@ -8,6 +8,7 @@ that no other one matches or beats in everything.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -130,8 +131,9 @@ class Planner:
     ) -> list[list[Candidates]]:
         """By group, the candidates of each of its dimensions alone.
 
-        Where two dimensions overlap, each has the other at its best for every figure: one tile that
-        holds it whole for the terms, one element for the tiles.
+        Where two dimensions overlap, each has the other at its best for every figure: for the terms
+        one tile that holds it whole, or the least share of an instance where the first alone
+        counts; one element for the tiles.
         """
         routes = {dim: self.route(dim, skeleton) for dim in self.extents}
         found = []
@@ -169,13 +171,42 @@ class Planner:
         if len(routes) == 1:
             return values(self.frame, routes, (steps,), (steps,), terms, stores)
         other = routes[1 - own]
-        shape = (len(steps), len(other.stages))
-        whole = np.full(shape, self.extents[other.dim], dtype=np.int64)
-        one = np.ones(shape, dtype=np.int64)
-        both = (steps, whole) if own == 0 else (whole, steps)
+        one = np.ones((len(steps), len(other.stages)), dtype=np.int64)
         tiled = (steps, one) if own == 0 else (one, steps)
-        made = values(self.frame, routes, both, tiled, terms, stores)
-        return replace(made, dims=(route.dim,), rows=(steps,))
+        made = [
+            values(
+                self.frame,
+                routes,
+                (steps, whole) if own == 0 else (whole, steps),
+                tiled,
+                terms,
+                stores,
+            )
+            for share in self._shares(other)
+            for whole in [np.broadcast_to(share, one.shape)]
+        ]
+        least = np.min([each.terms for each in made], axis=0)
+        return replace(made[0], dims=(route.dim,), rows=(steps,), terms=least)
+
+    def _shares(self, route: Route) -> list[Integers]:
+        """Steps of one tile that is whole, or spread along any of the fan-outs as far as it goes.
+
+        Of tiles that are counted, fewer and larger ones overlap less; so for each term the least is
+        the one that is spread along just the fan-outs of which the first instance counts alone.
+        """
+        import numpy as np
+
+        usable = sorted({axis[0] for axis in route.axes if axis is not None})
+        found = []
+        for spread in itertools.product((False, True), repeat=len(usable)):
+            fans = {fan for fan, along in zip(usable, spread, strict=True) if along}
+            steps, size = list[int](), self.extents[route.dim]
+            for stage, axis in zip(route.stages, route.axes, strict=True):
+                if axis is not None and axis[0] in fans and stage.size is not None:
+                    size = -(-size // stage.size)
+                steps.append(size)
+            found.append(np.array(steps, dtype=np.int64))
+        return found
 
     def twins(self) -> dict[int, int]:
         """Groups that an earlier one is the mirror image of: p and r of q and s, where they are

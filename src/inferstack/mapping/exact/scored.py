@@ -127,13 +127,12 @@ class Batch:
             return made
         moves = self.planner.movement.moves[term.operand]
         of = self.planner.contraction.operands[term.operand]
-        in_array = term.place == len(self.levels[term.operand])
-        streams = in_array and of.role is not stationary(self.planner.accelerator)
+        streams = term.place == len(self.levels[term.operand])
+        streams &= of.role is not stationary(self.planner.accelerator)
         kept = None if streams else self._kept(term)
         for dim, route in self.routes.items():
             if dim not in moves:
-                # Without spatial nodes, instances may begin below the store into the registers.
-                depth = len(route.stages) if in_array else route.depths[term.operand][term.place]
+                depth = route.depths[term.operand][term.place]
                 made *= self._passes(dim, depth, kept, term.around)
         return made
 
@@ -174,19 +173,19 @@ class Batch:
             below = accelerator.index(accelerator.fan_outs[event.at].below)
             if at <= below:
                 continue
-            stores = (
+            outside = [
                 place
                 for place, e in enumerate(self.skeleton)
-                if e.operand >= 0 and e.at is not None and e.at > below
-            )
-            first = self._begin(next(stores, None))
-            spot = np.where(self._spreads(event.at), self._begin(number), first)
+                if e.operand >= 0 and e.at is not None and e.at <= below
+            ]
+            last = self._begin(outside[-1]) if outside else -1
+            spot = np.where(self._spreads(event.at), self._begin(number), last)
             np.maximum(begins, spot, out=begins)
         return begins
 
-    def _begin(self, segment: int | None) -> int:
-        """The first place in the nest of a segment; -1 for none."""
-        return -1 if segment is None else min(self.spots[segment, dim] for dim in self.routes)
+    def _begin(self, segment: int) -> int:
+        """The first place in the nest of a segment."""
+        return min(self.spots[segment, dim] for dim in self.routes)
 
     def _spreads(self, fan: int) -> Flags:
         """By mapping, whether a dimension lies along an axis of a fan-out."""
