@@ -44,6 +44,28 @@ def test_unfused_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["dram_bytes"] >= row["compulsory_dram_bytes"] for row in plan["rows"])
 
 
+def test_perfect_factors_are_another_space(capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for more in ([], ["--perfect"]):
+        assert main([*SMALL, "--no-fuse", "--format", "json", "--quiet", *more]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    said = [
+        [
+            kernel["certificate"].split("any steps ")[1]
+            for row in plan["rows"]
+            for kernel in row["kernels"]
+            if kernel["certificate"] is not None
+        ]
+        for plan in found
+    ]
+    assert len(said[0]) == len(said[1]) > 0
+    assert all(text.startswith("nested in each other") for text in said[0])
+    assert all(text.startswith("that divide") for text in said[1])
+    pairs = zip(found[0]["rows"], found[1]["rows"], strict=True)
+    assert all(any_["energy_pj"] * any_["cycles"] <= perfect["energy_pj"] * perfect["cycles"]
+               for any_, perfect in pairs)  # fmt: skip
+
+
 WRONG = {
     "unknown model": (["map", "bert-bse"], "MODEL: unknown model; got 'bert-bse'"),
     "unknown accelerator": ([*SMALL, "--on", "tpu-v9"], "--on: unknown accelerator; got 'tpu-v9'"),

@@ -52,12 +52,13 @@ class Proof:
     seconds: float
 
     def text(self) -> str:
-        """One readable line."""
+        """In words, the space included."""
         proven = "proven optimal" if self.optimal else "not proven optimal"
         return (
             f"{proven} for {self.objective}: {self.space_size:,} mappings, of which "
             f"{self.pruned_by_dominance:,} are no better than others, {self.misfits:,} do not "
-            f"fit, {self.pruned_by_bound:,} cannot be better, {self.evaluated:,} evaluated"
+            f"fit, {self.pruned_by_bound:,} cannot be better, {self.evaluated:,} evaluated; "
+            f"the space: {self.space}"
         )
 
 
