@@ -52,9 +52,15 @@ class Planner:
                 for fan, fan_out in enumerate(accelerator.fan_outs)
                 for place in range(len(fan_out.axes))
             ),
+            contested=tuple(self._contested(size, dims) for size, dims in self.axes),
         )
         self.routes: dict[tuple[str, Skeleton], Route] = {}
         self.known: dict[object, list[Candidates]] = {}
+
+    def _contested(self, size: int, dims: tuple[str, ...]) -> bool:
+        """Whether what one dimension takes of an axis may be more than others leave."""
+        own = [dim for dim in dims if dim in self.extents]
+        return len(own) > 1 or any(self.side(dim) > size for dim in own)
 
     def _groups(self) -> tuple[list[tuple[str, ...]], set[str]]:
         """Dimensions that share an index, and alone; those that need every multiple."""
@@ -141,11 +147,7 @@ class Planner:
             pair = tuple(routes[dim] for dim in names)
             key = (tuple((r.dim, r.stages, r.axes, r.depths) for r in pair), terms, stores)
             if key not in self.known:
-                made = [self._half(pair, i, terms, stores) for i in range(len(pair))]
-                if len(pair) == 1 and self.frame.fan_axes:
-                    # Beside instances all multiples are kept, and few of them matter.
-                    made = [undominated(made[0])]
-                self.known[key] = made
+                self.known[key] = [self._half(pair, i, terms, stores) for i in range(len(pair))]
             found.append(self.known[key])
         return found
 
@@ -158,7 +160,7 @@ class Planner:
     ) -> Candidates:
         import numpy as np
 
-        from inferstack.mapping.exact.values import values
+        from inferstack.mapping.exact.values import alone, values
 
         route = routes[own]
         steps = chains(
@@ -186,7 +188,8 @@ class Planner:
             for whole in [np.broadcast_to(share, one.shape)]
         ]
         least = np.min([each.terms for each in made], axis=0)
-        return replace(made[0], dims=(route.dim,), rows=(steps,), terms=least)
+        own_worth = alone(self.frame, route, steps, terms, stores)
+        return replace(made[0], dims=(route.dim,), rows=(steps,), terms=least, alone=own_worth)
 
     def _shares(self, route: Route) -> list[Integers]:
         """Steps of one tile that is whole, or spread along any of the fan-outs as far as it goes.
@@ -314,7 +317,9 @@ def undominated(made: Candidates) -> Candidates:
 
     from inferstack.mapping.exact.kernel import undominated as rows_undominated
 
-    figures = np.concatenate([made.terms, made.tiles, made.sides], axis=1)
+    figures = made.alone
+    if figures is None:
+        figures = np.concatenate([made.terms, made.tiles, made.sides], axis=1)
     figures = figures[:, (figures != figures[:1]).any(axis=0)]
     order = np.lexsort((*figures.T[::-1], figures.prod(axis=1)))
     return made.rows_at(order[rows_undominated(np.ascontiguousarray(figures[order]))])

@@ -22,6 +22,7 @@ class Frame:
 
     slopes: by operand, pairs of dimensions that share an index, with their coefficients in lowest
     terms. axes: (size, dimensions) of rows, columns, and of each (fan-out, axis) of fan_axes.
+    contested: axes that several dimensions may lie along; on the others every chain fits.
     """
 
     extents: dict[str, int]
@@ -29,6 +30,7 @@ class Frame:
     slopes: tuple[tuple[tuple[tuple[str, ...], tuple[int, int]], ...], ...]
     axes: tuple[tuple[int, tuple[str, ...]], ...]
     fan_axes: tuple[tuple[int, int], ...]
+    contested: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,8 @@ class Route:
 class Candidates:
     """What each choice is worth. rows: by dimension, the chain of each candidate.
 
-    terms: (candidates, terms). tiles: (candidates, stores). sides: (candidates, axes).
+    terms: (candidates, terms). tiles: (candidates, stores). sides: (candidates, axes). alone: where
+    the terms hold a partner's share, what the candidate is worth whatever the partner does.
     """
 
     dims: tuple[str, ...]
@@ -59,6 +62,7 @@ class Candidates:
     terms: Floats
     tiles: Floats
     sides: Floats
+    alone: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.terms)
@@ -71,4 +75,5 @@ class Candidates:
             terms=self.terms[kept],
             tiles=self.tiles[kept],
             sides=self.sides[kept],
+            alone=None if self.alone is None else self.alone[kept],
         )

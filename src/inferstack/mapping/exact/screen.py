@@ -30,7 +30,7 @@ SLACK = 1e-12
 ROUNDS = 3
 LARGEST_COMBINED = 60_000
 """Blocks that move the same operands are combined up to so many candidates."""
-LARGEST_SORTED_OUT = 6_000
+LARGEST_SORTED_OUT = 12_000
 """Sets up to this size lose their dominated members: comparing takes the square of it."""
 
 
@@ -122,6 +122,9 @@ class Screen:
             kept = sifted
             if math.prod(len(half) for half in kept) > before // 2:
                 break
+        if self.planner.frame.fan_axes:
+            # Beside instances all multiples are kept, and few of them matter.
+            kept = sieve.sorted_out(kept)
         kept = sieve.mirrored(kept, sizes)
         found = sieve.combine(self._crossed(skeleton, kept, sizes, known, stores))
         if found is None:
@@ -295,7 +298,6 @@ class _Sieve:
             return None
         by_kind: dict[object, Candidates] = {}
         for block in left:
-            block = self._sorted_out(block, left)
             kind = self.screen.planner.kind(block.dims)
             key: object = (kind, len(by_kind))
             if kind is not None:
@@ -306,16 +308,15 @@ class _Sieve:
         found = self.sift(list(by_kind.values()))
         if found is None:
             return None
-        for number, block in enumerate(found):
-            if len(block.dims) > 1:
-                found[number] = self._sorted_out(block, found)
-        return found
+        return self.sorted_out(found, composed=True)
 
-    def _sorted_out(self, block: Candidates, among: list[Candidates]) -> Candidates:
-        if len(block) > LARGEST_SORTED_OUT or len(block.dims) < 2:
-            return block
-        kept = undominated(block)
-        others = math.prod(len(b) for b in among if b is not block)
-        self.tally.dominated += (len(block) - len(kept)) * others
-        among[next(i for i, b in enumerate(among) if b is block)] = kept
-        return kept
+    def sorted_out(self, found: list[Candidates], *, composed: bool = False) -> list[Candidates]:
+        """Without dominated members. composed: only of blocks of several dimensions."""
+        found = list(found)
+        for number, block in enumerate(found):
+            if len(block) > LARGEST_SORTED_OUT or (composed and len(block.dims) < 2):
+                continue
+            found[number] = undominated(block)
+            others = math.prod(len(b) for b in found) // len(found[number])
+            self.tally.dominated += (len(block) - len(found[number])) * others
+        return found

@@ -143,6 +143,14 @@ class _Values:
                 return names, slope
         return None
 
+    def overlap(self, term: Term, most: int) -> Integers:
+        """Elements of all tiles, of each at most so many: those that overlap in a partner's."""
+        (dim,) = self.routes
+        found = self._chunks(dim, self.depth(dim, term), term.moved)
+        whole: Integers = found.count * np.minimum(found.size, most)
+        whole += np.minimum(found.rest, most)
+        return whole
+
     def tile(self, operand: int, place: int) -> Floats:
         """A factor of a tile's elements, its edges padded to whole blocks of the array."""
         moves = self.frame.movement.moves[operand]
@@ -169,12 +177,13 @@ class _Values:
         for dim, route in self.routes.items():
             steps, extent = self.of_dim[dim], frame.extents[dim]
             for number, (_, dims) in enumerate(frame.axes[:2]):
-                if dim in dims:
+                if dim in dims and frame.contested[number]:
                     made[:, number] *= steps[:, -1]
             for stage, axis in enumerate(route.axes):
-                if axis is not None:
+                number = -1 if axis is None else 2 + frame.fan_axes.index(axis)
+                if axis is not None and frame.contested[number]:
                     above = np.minimum(steps[:, stage - 1], extent)
-                    made[:, 2 + frame.fan_axes.index(axis)] *= -(-above // steps[:, stage])
+                    made[:, number] *= -(-above // steps[:, stage])
         return made
 
 
@@ -199,3 +208,27 @@ def values(
         tiles=_columns([tiles.tile(*store) for store in stores], block.many),
         sides=tiles.sides(),
     )
+
+
+def alone(
+    frame: Frame,
+    route: Route,
+    steps: Integers,
+    terms: tuple[Term, ...],
+    stores: tuple[tuple[int, int], ...],
+) -> Floats:
+    """(candidates, columns): what candidates are worth beside any one of a partner that overlaps.
+
+    Tiles of x and y elements have, by `_distinct` with a slope (a, b), x y - (x - b)+ (y - a)+
+    elements. Over all tiles x that is u m + v (y - m), with m = (y - a)+, u the sum of min(x, b)
+    and v that of x. So where u and v are no more, and all else, no partner makes it worth more.
+    """
+    own = values(frame, (route,), (steps,), (steps,), terms, stores)
+    block = _Values(frame, (route,), (steps,))
+    overlaps = []
+    for term in terms:
+        for names, slope in frame.slopes[term.operand] if term.operand >= 0 else ():
+            if route.dim in names and not term.tiles:
+                most = slope[1] if route.dim == names[0] else slope[0]
+                overlaps.append(block.overlap(term, most).astype(np.float64))
+    return np.concatenate([own.terms, own.tiles, own.sides, _columns(overlaps, len(steps))], axis=1)
