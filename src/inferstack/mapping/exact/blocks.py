@@ -311,15 +311,15 @@ def together(first: Candidates, second: Candidates) -> Candidates:
     )
 
 
-def undominated(made: Candidates) -> Candidates:
-    """Those that no other one matches or beats in everything."""
+def undominated(made: Candidates, plain: int) -> Candidates:
+    """Those that no other one matches or beats in everything. plain: terms to compare."""
     import numpy as np
 
     from inferstack.mapping.exact.kernel import undominated as rows_undominated
 
     figures = made.alone
     if figures is None:
-        figures = np.concatenate([made.terms, made.tiles, made.sides], axis=1)
+        figures = np.concatenate([made.terms[:, :plain], made.tiles, made.sides], axis=1)
     figures = figures[:, (figures != figures[:1]).any(axis=0)]
     order = np.lexsort((*figures.T[::-1], figures.prod(axis=1)))
     return made.rows_at(order[rows_undominated(np.ascontiguousarray(figures[order]))])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inferstack.mapping.exact.chains import Stage
+from inferstack.mapping.exact.forms import Term
 from inferstack.mapping.exact.skeleton import Movement
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
+
+ARRAY_AXES = 2
+"""Rows and columns, before the axes of fan-outs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,19 @@ class Frame:
     axes: tuple[tuple[int, tuple[str, ...]], ...]
     fan_axes: tuple[tuple[int, int], ...]
     contested: tuple[bool, ...]
+
+    def counts_first(self, term: Term, dim: str, axis: int, moves: bool) -> bool:
+        """Whether a term counts just the first of the places of a dimension along an axis.
+
+        moves: whether the dimension moves the term's operand. Of the array's sides that is so for
+        its steps.
+        """
+        if dim not in self.axes[axis][1]:
+            return False
+        if axis < ARRAY_AXES:
+            return term.operand < 0
+        fan, _ = self.fan_axes[axis - ARRAY_AXES]
+        return not (term.moved if moves else term.around)[fan]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ class Term:
 
     operand: -1 for the steps. tiles: whether tiles count, not elements. moved, around: by fan-out,
     whether all instances count, or the first alone, for dimensions that move the operand and for
-    others.
+    others. axes: those whose places multiply the count (see `sharing`).
     """
 
     operand: int
@@ -39,6 +39,7 @@ class Term:
     tiles: bool
     moved: tuple[bool, ...]
     around: tuple[bool, ...]
+    axes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class Forms:
     terms: tuple[Term, ...]
     factors: Floats
     constants: Floats
+
+    @property
+    def plain(self) -> int:
+        """The terms that cost something themselves; bounds follow."""
+        return sum(1 for term in self.terms if not term.axes)
 
 
 def forms(

@@ -18,6 +18,7 @@ from inferstack.mapping.exact.blocks import Planner
 from inferstack.mapping.exact.build import mapping_of
 from inferstack.mapping.exact.forms import forms
 from inferstack.mapping.exact.screen import SLACK, Packed, Screen, Tally
+from inferstack.mapping.exact.sharing import with_shares
 from inferstack.mapping.exact.size import space_size
 from inferstack.mapping.exact.skeleton import Skeleton, residencies, skeletons
 from inferstack.mapping.nest import Mapping
@@ -151,11 +152,12 @@ class _Search:
         """
         planner = Planner(self.contraction, self.accelerator, perfect)
         self.screen = Screen(planner, self.objective, self.most_cycles, self.best)
+        bounded = {known: with_shares(of, planner.frame) for known, of in self.forms.items()}
         self.tally, self.counts = Tally(), [0, 0, 0]
         waiting = list[Packed]()
         for number, skeleton in enumerate(self.skeletons):
             packed, tally = self.screen.pack(
-                skeleton, self.forms[_residency(skeleton, len(self.contraction.operands))]
+                skeleton, bounded[_residency(skeleton, len(self.contraction.operands))]
             )
             for name in ("combinations", "misfits", "bounded", "dominated"):
                 setattr(self.tally, name, getattr(self.tally, name) + getattr(tally, name))

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 SLACK = 1e-12
 ROUNDS = 3
-LARGEST_COMBINED = 60_000
+LARGEST_COMBINED = 300_000
 """Blocks that move the same operands are combined up to so many candidates."""
-LARGEST_SORTED_OUT = 12_000
+LARGEST_SORTED_OUT = 400_000
 """Sets up to this size lose their dominated members: comparing takes the square of it."""
 
 
@@ -316,7 +316,7 @@ class _Sieve:
         for number, block in enumerate(found):
             if len(block) > LARGEST_SORTED_OUT or (composed and len(block.dims) < 2):
                 continue
-            found[number] = undominated(block)
+            found[number] = undominated(block, self.known.plain)
             others = math.prod(len(b) for b in found) // len(found[number])
             self.tally.dominated += (len(block) - len(found[number])) * others
         return found

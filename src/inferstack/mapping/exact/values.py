@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inferstack.mapping.exact.candidates import Candidates, Frame, Route
+from inferstack.mapping.exact.candidates import ARRAY_AXES, Candidates, Frame, Route
 from inferstack.mapping.exact.forms import Term
 
 if TYPE_CHECKING:
@@ -123,7 +123,21 @@ class _Values:
             names, slope = slides
             parts = [self._chunks(dim, self.depth(dim, term), moved) for dim in names]
             value *= self._sum(parts[0], parts[1], slope)
+        for axis in term.axes:
+            for dim in self.routes:
+                if self.frame.counts_first(term, dim, axis, dim in moves):
+                    value *= self._places(dim, axis)
         return value
+
+    def _places(self, dim: str, axis: int) -> Integers:
+        """Elements or instances of a dimension along an axis."""
+        route, steps = self.routes[dim], self.of_dim[dim]
+        if axis < ARRAY_AXES:
+            return steps[:, -1]
+        stage = route.axes.index(self.frame.fan_axes[axis - ARRAY_AXES])
+        above = np.minimum(steps[:, stage - 1], self.frame.extents[dim])
+        places: Integers = -(-above // steps[:, stage])
+        return places
 
     @staticmethod
     def _sum(a: Chunks, b: Chunks, slope: tuple[int, int]) -> Integers:
@@ -174,16 +188,10 @@ class _Values:
         """Elements or instances along each axis: rows and columns, then the fan-outs' axes."""
         frame = self.frame
         made = np.ones((self.many, len(frame.axes)))
-        for dim, route in self.routes.items():
-            steps, extent = self.of_dim[dim], frame.extents[dim]
-            for number, (_, dims) in enumerate(frame.axes[:2]):
-                if dim in dims and frame.contested[number]:
-                    made[:, number] *= steps[:, -1]
-            for stage, axis in enumerate(route.axes):
-                number = -1 if axis is None else 2 + frame.fan_axes.index(axis)
-                if axis is not None and frame.contested[number]:
-                    above = np.minimum(steps[:, stage - 1], extent)
-                    made[:, number] *= -(-above // steps[:, stage])
+        for axis, (_, dims) in enumerate(frame.axes):
+            for dim in self.routes:
+                if dim in dims and frame.contested[axis]:
+                    made[:, axis] *= self._places(dim, axis)
         return made
 
 
