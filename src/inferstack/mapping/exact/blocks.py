@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from inferstack.core.errors import InputError
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction, Operand
-from inferstack.mapping.exact.candidates import Candidates, Frame, Route
+from inferstack.mapping.exact.candidates import ARRAY_AXES, Candidates, Frame, Route
 from inferstack.mapping.exact.chains import Stage, chains
 from inferstack.mapping.exact.forms import Term
 from inferstack.mapping.exact.skeleton import Skeleton, movement, sliding_groups
@@ -54,6 +54,7 @@ class Planner:
             ),
             contested=tuple(self._contested(size, dims) for size, dims in self.axes),
         )
+        self.twins = self._twins()
         self.routes: dict[tuple[str, Skeleton], Route] = {}
         self.known: dict[object, list[Candidates]] = {}
 
@@ -128,6 +129,15 @@ class Planner:
             depths=tuple(map(tuple, depths)),
         )
 
+    def _alone_at_sides(self, route: Route) -> bool:
+        """Whether nothing but the array's steps depends on how much lies side by side."""
+        sides = zip(self.axes[:ARRAY_AXES], self.frame.contested, strict=False)
+        contested = any(wanted for (_, dims), wanted in sides if route.dim in dims)
+        stores = [depths[:-1] for depths in route.depths]
+        return not contested and all(
+            depth < len(route.stages) for depths in stores for depth in depths
+        )
+
     def side(self, dim: str) -> int:
         """Most elements of a dimension side by side in the array."""
         return max([1, *(size for size, dims in self.axes[:2] if dim in dims)])
@@ -142,13 +152,19 @@ class Planner:
         counts; one element for the tiles.
         """
         routes = {dim: self.route(dim, skeleton) for dim in self.extents}
-        found = []
-        for names in self.groups:
+        found = list[list[Candidates]]()
+        for number, names in enumerate(self.groups):
             pair = tuple(routes[dim] for dim in names)
             key = (tuple((r.dim, r.stages, r.axes, r.depths) for r in pair), terms, stores)
-            if key not in self.known:
-                self.known[key] = [self._half(pair, i, terms, stores) for i in range(len(pair))]
-            found.append(self.known[key])
+            if number in self.twins:
+                first = found[self.twins[number]]
+                own = [replace(half, dims=(dim,)) for half, dim in zip(first, names, strict=True)]
+            elif key in self.known:
+                own = self.known[key]
+            else:
+                own = [self._half(pair, i, terms, stores) for i in range(len(pair))]
+                self.known[key] = own
+            found.append(own)
         return found
 
     def _half(
@@ -169,6 +185,7 @@ class Planner:
             self.side(route.dim),
             self.perfect,
             route.dim in self.every,
+            self._alone_at_sides(route),
         )
         if len(routes) == 1:
             return values(self.frame, routes, (steps,), (steps,), terms, stores)
@@ -211,7 +228,7 @@ class Planner:
             found.append(np.array(steps, dtype=np.int64))
         return found
 
-    def twins(self) -> dict[int, int]:
+    def _twins(self) -> dict[int, int]:
         """Groups that an earlier one is the mirror image of: p and r of q and s, where they are
         as large, move the same, and may lie along the same axes."""
         found: dict[int, int] = {}

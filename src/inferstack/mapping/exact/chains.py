@@ -52,11 +52,14 @@ def multiples(units: int, perfect: bool, every: bool) -> tuple[int, ...]:
     return tuple(found)
 
 
-def innermost(extent: int, side: int, perfect: bool) -> tuple[int, ...]:
-    """Extents side by side in the array, of at most `side`: the smallest for each trip count."""
+def innermost(extent: int, side: int, perfect: bool, every: bool) -> tuple[int, ...]:
+    """Extents side by side in the array, of at most `side`.
+
+    perfect: those that divide. every: all; else the smallest for each number of trips.
+    """
     most = min(extent, side)
-    if perfect:
-        return tuple(e for e in range(1, most + 1) if extent % e == 0)
+    if perfect or every:
+        return tuple(e for e in range(1, most + 1) if every or extent % e == 0)
     smallest: dict[int, int] = {}
     for size in range(most, 0, -1):
         smallest[-(-extent // size)] = size
@@ -65,25 +68,46 @@ def innermost(extent: int, side: int, perfect: bool) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1024)
 def chains(
-    extent: int, stages: tuple[Stage, ...], side: int, perfect: bool, every: bool
+    extent: int, stages: tuple[Stage, ...], side: int, perfect: bool, every: bool, widest: bool
 ) -> Integers:
     """(chains, stages) of steps. side: most elements side by side in the array.
 
-    A step that is at least the extent stands for no loop at all.
+    widest: leave out what is no better than with more elements side by side; only where nothing
+    else wants that side, and no store holds just these elements. A step that is at least the extent
+    stands for no loop at all.
     """
     import numpy as np
 
-    found = np.array([[e] for e in innermost(extent, side, perfect)], dtype=np.int64)
-    every = every or any(stage.size is not None for stage in stages)
+    spread = any(stage.size is not None for stage in stages)
+    sides = innermost(extent, side, perfect, spread and not perfect)
+    found = np.array([[e] for e in sides], dtype=np.int64)
     # The last step is the last stage's; each stage before it, from the inside out, is a multiple.
-    for stage in reversed(stages[1:]):
-        found = _widened(extent, found, stage, perfect, every)
+    for number in range(len(stages) - 1, 0, -1):
+        spread = any(stage.size is not None for stage in stages[: number + 1])
+        found = _widened(extent, found, stages[number], perfect, every or spread)
+        if widest and spread and number == len(stages) - 1 and stages[number].size is None:
+            found = _widest(extent, found, side)
     if stages[0].size is not None:
         fits = -(-extent // found[:, 0]) <= stages[0].size
         found = found[fits]
     found = np.ascontiguousarray(found)
     found.setflags(write=False)
     return found
+
+
+def _widest(extent: int, found: Integers, side: int) -> Integers:
+    """Pairs of an outer step and one side by side, without those whose outer step a wider side cuts
+    into fewer: everything else is the same."""
+    import numpy as np
+
+    outer, inner = found.T
+    beaten = np.zeros(len(found), dtype=np.bool_)
+    for times in range(2, side + 1):
+        wide = inner * times
+        same = -(-extent // wide) * wide == -(-extent // inner) * inner
+        fits = (wide <= min(side, extent)) & (outer % wide == 0) & (same | (outer <= extent))
+        beaten |= fits
+    return found[~beaten]
 
 
 def _widened(extent: int, inner: Integers, stage: Stage, perfect: bool, every: bool) -> Integers:
@@ -94,7 +118,7 @@ def _widened(extent: int, inner: Integers, stage: Stage, perfect: bool, every: b
     steps, place = np.unique(inner[:, 0], return_inverse=True)
     for number, step in enumerate(steps.tolist()):
         units = -(-extent // step)
-        allowed = multiples(units, perfect, every or stage.size is not None)
+        allowed = multiples(units, perfect, every)
         if stage.size is not None:
             allowed = tuple(j for j in allowed if j <= stage.size)
         outer = np.array(allowed, dtype=np.int64) * step

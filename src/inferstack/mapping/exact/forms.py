@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inferstack.hardware.accelerator import Accelerator, Role
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
 ENERGY, DRAM, FIRST_PORT = 0, 1, 2
@@ -69,13 +71,22 @@ class Linear:
         return self * -1 + other
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Forms:
     """factors: (forms, terms), constants: (forms,), as `ENERGY`, `DRAM`, `FIRST_PORT` say."""
 
     terms: tuple[Term, ...]
     factors: Floats
     constants: Floats
+
+    @cached_property
+    def sparse(self) -> tuple[Integers, Integers, Floats]:
+        """Of the factors that are not 0: where each form's begin, the term of each, the factor."""
+        import numpy as np
+
+        rows, which = np.nonzero(self.factors)
+        starts = np.searchsorted(rows, np.arange(len(self.factors) + 1))
+        return starts, which, self.factors[rows, which]
 
     @property
     def plain(self) -> int:

@@ -27,6 +27,32 @@ SLACK = 1e-12
 
 
 @compiled
+def chunks(extent: int, steps: Array, depth: int, every: Array) -> tuple[Array, Array, Array]:
+    """Size, number, and the one smaller chunk of what `depth` stages cut a dimension into.
+
+    steps: (candidates, stages). every: by stage, whether all its steps count, or the first alone.
+    """
+    rows = len(steps)
+    sizes, counts = np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
+    rests = np.empty(rows, dtype=np.int64)
+    for row in range(rows):
+        size, count, rest = extent, 1, 0
+        for stage in range(depth):
+            step = min(steps[row, stage], size)
+            if step == size:
+                # All of a chunk; what is smaller stays as it is.
+                continue
+            if every[stage]:
+                left = rest % step if rest > 0 else size % step
+                count, rest = count * (size // step) + rest // step, left
+            elif rest >= step:
+                count, rest = count + 1, 0
+            size = step
+        sizes[row], counts[row], rests[row] = size, count, rest
+    return sizes, counts, rests
+
+
+@compiled
 def undominated(figures: Array) -> Array:
     """Rows, in an order in which none comes before one that beats it, that none before matches."""
     count, width = figures.shape
@@ -108,13 +134,27 @@ def _sides_fit(row: int, rest: Array, sides: Array, limits: Array) -> bool:
 
 
 @compiled
+def _figures(
+    sparse: tuple[Array, Array, Array], constants: Array, row: Array, rest: Array, forms: Array
+) -> None:
+    """Fills forms, of one candidate's terms times `rest`."""
+    starts, which, factors = sparse
+    for form in range(len(constants)):
+        total = constants[form]
+        for place in range(starts[form], starts[form + 1]):
+            term = which[place]
+            total += factors[place] * (rest[term] * row[term])
+        forms[form] = total
+
+
+@compiled
 def sift(
     objective: int,
     terms: Array,
     tiles: Array,
     sides: Array,
     rest: tuple[Array, Array, Array],
-    factors: Array,
+    sparse: tuple[Array, Array, Array],
     constants: Array,
     machine: tuple[Array, Array, Array, Array, float],
     best: Array,
@@ -123,11 +163,11 @@ def sift(
 ) -> tuple[int, int, int]:
     """Fills kept with the rows that stay; returns how many do, do not fit, are over the best.
 
-    rest: factors of all other blocks at their least.
+    rest: factors of all other blocks at their least. sparse: where each form's factors begin, the
+    term of each, the factors.
     """
     level_of, bits, caps, limits, fill = machine
     used, forms, goal = np.empty(len(caps)), np.empty(len(constants)), np.empty(3)
-    weights = factors * rest[0]
     found = misfits = over = 0
     for row in range(len(terms)):
         if not _sides_fit(row, rest[2], sides, limits) or not _fits(
@@ -135,11 +175,7 @@ def sift(
         ):
             misfits += 1
             continue
-        for form in range(len(constants)):
-            total = constants[form]
-            for term in range(terms.shape[1]):
-                total += weights[form, term] * terms[row, term]
-            forms[form] = total
+        _figures(sparse, constants, terms[row], rest[0], forms)
         _goal(objective, forms, fill, goal)
         if _over(goal, best, limit):
             over += 1
@@ -157,7 +193,7 @@ def _look_through(
     terms: Array,
     tiles: Array,
     sides: Array,
-    factors: Array,
+    sparse: tuple[Array, Array, Array],
     constants: Array,
     machine: tuple[Array, Array, Array, Array, float],
     best: Array,
@@ -174,7 +210,7 @@ def _look_through(
     blocks, count = len(start) - 1, terms.shape[1]
     rest_terms, rest_tiles = np.empty(count), np.empty(tiles.shape[1])
     rest_sides, used = np.empty(sides.shape[1]), np.empty(len(caps))
-    weights, forms, goal = np.empty(factors.shape), np.empty(len(constants)), np.empty(3)
+    forms, goal = np.empty(len(constants)), np.empty(3)
     last = depth == blocks - 1
     for block in range(depth, blocks):
         rest_terms[:], rest_tiles[:] = done_terms[depth], done_tiles[depth]
@@ -189,9 +225,6 @@ def _look_through(
             rest_terms *= low_terms[at, other]
             rest_tiles *= low_tiles[at, other]
             rest_sides *= low_sides[at, other]
-        for form in range(len(constants)):
-            for term in range(count):
-                weights[form, term] = factors[form, term] * rest_terms[term]
         kept = 0
         for place in range(size[depth, block]):
             row = lists[depth, start[block] + place]
@@ -200,11 +233,7 @@ def _look_through(
             ):
                 counts[MISFITS] += others
                 continue
-            for form in range(len(constants)):
-                total = constants[form]
-                for term in range(count):
-                    total += weights[form, term] * terms[row, term]
-                forms[form] = total
+            _figures(sparse, constants, terms[row], rest_terms, forms)
             _goal(objective, forms, fill, goal)
             if last:
                 counts[EVALUATED] += 1
@@ -260,7 +289,7 @@ def explore(
     terms: Array,
     tiles: Array,
     sides: Array,
-    factors: Array,
+    sparse: tuple[Array, Array, Array],
     constants: Array,
     machine: tuple[Array, Array, Array, Array, float],
     best: Array,
@@ -269,7 +298,7 @@ def explore(
 ) -> None:
     """Walks all combinations whose first block's candidate is of rows first to last - 1.
 
-    start: where the candidates of each block begin in terms, tiles and sides. machine: level and
+    start: where the candidates of each block begin in terms, tiles and sides. sparse: as in `sift`. machine: level and
     bits of each store, capacity of each level, limits of the axes, fill cycles. best: figure, tie,
     whether there is one, and the row of each block; improved in place. limit: most cycles.
     counts: added to.
@@ -297,10 +326,10 @@ def explore(
         low_terms[0, block] = lowest(terms, begin, end)
         low_tiles[0, block] = lowest(tiles, begin, end)
         low_sides[0, block] = lowest(sides, begin, end)
-    forms, goal = np.empty(len(constants)), np.empty(3)
+    forms, goal, rest = np.empty(len(constants)), np.empty(3), np.empty(terms.shape[1])
     depth = 0
     if not _look_through(
-        0, objective, start, terms, tiles, sides, factors, constants, machine, best, limit, state,
+        0, objective, start, terms, tiles, sides, sparse, constants, machine, best, limit, state,
         counts,
     ):  # fmt: skip
         return
@@ -315,21 +344,19 @@ def explore(
         done_tiles[depth + 1] = done_tiles[depth] * tiles[row]
         done_sides[depth + 1] = done_sides[depth] * sides[row]
         # The best may have improved since the candidate was looked at.
-        forms[:], others = constants, 1
-        product = done_terms[depth + 1].copy()
+        others = 1
+        rest[:] = 1.0
         for block in range(depth + 1, blocks):
-            product *= low_terms[depth + 1, block]
+            rest *= low_terms[depth + 1, block]
             others *= size[depth + 1, block]
-        for form in range(len(constants)):
-            for term in range(len(product)):
-                forms[form] += factors[form, term] * product[term]
+        _figures(sparse, constants, done_terms[depth + 1], rest, forms)
         _goal(objective, forms, machine[4], goal)
         if _over(goal, best, limit):
             counts[BOUNDED] += others
             continue
         # The lists of the blocks inside start from those at this depth.
         if _look_through(
-            depth + 1, objective, start, terms, tiles, sides, factors, constants, machine, best,
+            depth + 1, objective, start, terms, tiles, sides, sparse, constants, machine, best,
             limit, state, counts,
         ):  # fmt: skip
             depth += 1

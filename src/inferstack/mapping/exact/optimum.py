@@ -155,24 +155,27 @@ class _Search:
         bounded = {known: with_shares(of, planner.frame) for known, of in self.forms.items()}
         self.tally, self.counts = Tally(), [0, 0, 0]
         waiting = list[Packed]()
-        for number, skeleton in enumerate(self.skeletons):
+        # The wide space begins where the narrow one was best.
+        first = None if self.winner is None else self.winner[1].skeleton
+        order = sorted(self.skeletons, key=lambda skeleton: skeleton != first)
+        for number, skeleton in enumerate(order):
             packed, tally = self.screen.pack(
                 skeleton, bounded[_residency(skeleton, len(self.contraction.operands))]
             )
             for name in ("combinations", "misfits", "bounded", "dominated"):
                 setattr(self.tally, name, getattr(self.tally, name) + getattr(tally, name))
-            if packed is not None and (self.winner is None or perfect):
-                # A good best leaves out more of the next ones; the wide space begins with one.
+            if packed is not None and (self.winner is None or perfect or number == 0):
+                # A good best leaves out more of the next ones.
                 if not self._walk(packed, planner):
                     waiting.append(packed)
             elif packed is not None:
                 waiting.append(packed)
             if self._late():
                 return waiting, len(self.skeletons) - number - 1
-        order = sorted(range(len(waiting)), key=lambda i: (waiting[i].bound, i))
-        for place, number in enumerate(order):
-            if not self._walk(waiting[number], planner):
-                return [waiting[i] for i in order[place:]], 0
+        waiting.sort(key=lambda packed: packed.bound)
+        for place, packed in enumerate(waiting):
+            if not self._walk(packed, planner):
+                return waiting[place:], 0
         return [], 0
 
     def _late(self) -> bool:
@@ -196,7 +199,7 @@ class _Search:
             found, counts = self.best.copy(), np.zeros(3, dtype=np.int64)
             explore(
                 self.screen.kind, first, min(first + SLICE, rows), packed.start, packed.terms,
-                packed.tiles, packed.sides, packed.forms.factors, packed.forms.constants, machine,
+                packed.tiles, packed.sides, packed.forms.sparse, packed.forms.constants, machine,
                 found, self.most_cycles, counts,
             )  # fmt: skip
             self.counts = [old + int(new) for old, new in zip(self.counts, counts, strict=True)]

@@ -31,7 +31,9 @@ ROUNDS = 3
 LARGEST_COMBINED = 300_000
 """Blocks that move the same operands are combined up to so many candidates."""
 LARGEST_SORTED_OUT = 400_000
-"""Sets up to this size lose their dominated members: comparing takes the square of it."""
+LARGEST_PAIR_SORTED_OUT = 8_000
+"""Sets up to these sizes lose their dominated members. Comparing takes time with what is left: of
+dimensions that overlap, made of halves that are sorted out, most."""
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Screen:
             dtype=np.float64,
         )
         self.kind = OBJECTIVES.index(objective)
-        self.twins = planner.twins()
+        self.twins = planner.twins
 
     def pack(self, skeleton: Skeleton, known: Forms) -> tuple[Packed | None, Tally]:
         """The candidates that are left; None where some block has none."""
@@ -122,10 +124,10 @@ class Screen:
             kept = sifted
             if math.prod(len(half) for half in kept) > before // 2:
                 break
+        kept = sieve.mirrored(kept, sizes)
         if self.planner.frame.fan_axes:
             # Beside instances all multiples are kept, and few of them matter.
             kept = sieve.sorted_out(kept)
-        kept = sieve.mirrored(kept, sizes)
         found = sieve.combine(self._crossed(skeleton, kept, sizes, known, stores))
         if found is None:
             return None, sieve.tally
@@ -282,7 +284,7 @@ class _Sieve:
         screen = self.screen
         kept = np.empty(len(block), dtype=np.int64)
         found, misfits, over = sift(
-            screen.kind, block.terms, block.tiles, block.sides, rest, self.known.factors,
+            screen.kind, block.terms, block.tiles, block.sides, rest, self.known.sparse,
             self.known.constants, self.machine, screen.best, screen.most_cycles, kept,
         )  # fmt: skip
         self.tally.misfits += misfits * others
@@ -312,11 +314,17 @@ class _Sieve:
 
     def sorted_out(self, found: list[Candidates], *, composed: bool = False) -> list[Candidates]:
         """Without dominated members. composed: only of blocks of several dimensions."""
-        found = list(found)
+        kept, known = list(found), dict[int, Candidates]()
         for number, block in enumerate(found):
-            if len(block) > LARGEST_SORTED_OUT or (composed and len(block.dims) < 2):
+            if len(block.dims) < 2 and composed:
                 continue
-            found[number] = undominated(block, self.known.plain)
-            others = math.prod(len(b) for b in found) // len(found[number])
-            self.tally.dominated += (len(block) - len(found[number])) * others
-        return found
+            overlapping = composed and block.dims in self.screen.planner.groups
+            if len(block) > (LARGEST_PAIR_SORTED_OUT if overlapping else LARGEST_SORTED_OUT):
+                continue
+            # Twins share their figures.
+            if id(block.terms) not in known:
+                known[id(block.terms)] = undominated(block, self.known.plain)
+            kept[number] = replace(known[id(block.terms)], dims=block.dims)
+            others = math.prod(len(b) for b in kept) // len(kept[number])
+            self.tally.dominated += (len(block) - len(kept[number])) * others
+        return kept

@@ -48,23 +48,10 @@ def chunks(
 
     every: for a fan-out (None: loops), whether all steps count, or the first alone.
     """
-    if depth and not any(route.axes[:depth]):
-        # Steps are nested: edges of outer tiles are edges of inner ones.
-        size = np.minimum(steps[:, depth - 1], extent)
-        return Chunks(size, extent // size, extent % size)
-    size = np.full(len(steps), extent, dtype=np.int64)
-    count, rest = np.ones_like(size), np.zeros_like(size)
-    for stage in range(depth):
-        axis = route.axes[stage]
-        step = np.minimum(steps[:, stage], size)
-        if every(None if axis is None else axis[0]):
-            left = np.where(rest > 0, rest % step, size % step)
-            count, rest = count * (size // step) + rest // step, left
-        else:
-            whole = rest >= step
-            count, rest = count + whole, np.where(whole, 0, rest)
-        size = step
-    return Chunks(size, count, rest)
+    from inferstack.mapping.exact.kernel import chunks as cut
+
+    counted = [every(None if axis is None else axis[0]) for axis in route.axes]
+    return Chunks(*cut(extent, steps, depth, np.array(counted)))
 
 
 def _distinct(slope: tuple[int, int], first: Integers, second: Integers) -> Integers:
