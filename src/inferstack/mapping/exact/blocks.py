@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from inferstack.core.errors import InputError
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction, Operand
-from inferstack.mapping.exact.candidates import ARRAY_AXES, Candidates, Frame, Route
+from inferstack.mapping.exact.candidates import ARRAY_AXES, Candidates, Draft, Frame, Route
 from inferstack.mapping.exact.chains import Stage, chains
 from inferstack.mapping.exact.forms import Term
 from inferstack.mapping.exact.skeleton import Skeleton, movement, sliding_groups
@@ -24,6 +24,8 @@ from inferstack.mapping.exact.skeleton import Skeleton, movement, sliding_groups
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from inferstack.mapping.exact.values import Known
 
     Integers = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
@@ -56,7 +58,8 @@ class Planner:
         )
         self.twins = self._twins()
         self.routes: dict[tuple[str, Skeleton], Route] = {}
-        self.known: dict[object, list[Candidates]] = {}
+        self.known: dict[object, list[Draft]] = {}
+        self.of_chains: dict[object, Known] = {}
 
     def _contested(self, size: int, dims: tuple[str, ...]) -> bool:
         """Whether what one dimension takes of an axis may be more than others leave."""
@@ -144,7 +147,7 @@ class Planner:
 
     def halves(
         self, skeleton: Skeleton, terms: tuple[Term, ...], stores: tuple[tuple[int, int], ...]
-    ) -> list[list[Candidates]]:
+    ) -> list[list[Draft]]:
         """By group, the candidates of each of its dimensions alone.
 
         Where two dimensions overlap, each has the other at its best for every figure: for the terms
@@ -152,7 +155,7 @@ class Planner:
         counts; one element for the tiles.
         """
         routes = {dim: self.route(dim, skeleton) for dim in self.extents}
-        found = list[list[Candidates]]()
+        found = list[list[Draft]]()
         for number, names in enumerate(self.groups):
             pair = tuple(routes[dim] for dim in names)
             key = (tuple((r.dim, r.stages, r.axes, r.depths) for r in pair), terms, stores)
@@ -173,10 +176,10 @@ class Planner:
         own: int,
         terms: tuple[Term, ...],
         stores: tuple[tuple[int, int], ...],
-    ) -> Candidates:
+    ) -> Draft:
         import numpy as np
 
-        from inferstack.mapping.exact.values import alone, values
+        from inferstack.mapping.exact.values import alone, drafted
 
         route = routes[own]
         steps = chains(
@@ -187,29 +190,30 @@ class Planner:
             route.dim in self.every,
             self._alone_at_sides(route),
         )
+        key = (route.dim, route.stages, route.axes, len(steps))
+        known = {route.dim: self.of_chains.setdefault(key, {})}
         if len(routes) == 1:
-            return values(self.frame, routes, (steps,), (steps,), terms, stores)
+            return drafted(self.frame, routes, (steps,), (steps,), terms, stores, known)
         other = routes[1 - own]
-        one = np.ones((len(steps), len(other.stages)), dtype=np.int64)
-        tiled = (steps, one) if own == 0 else (one, steps)
+        one = np.ones((1, len(other.stages)), dtype=np.int64)
         made = [
-            values(
+            drafted(
                 self.frame,
                 routes,
-                (steps, whole) if own == 0 else (whole, steps),
-                tiled,
+                (steps, share) if own == 0 else (share, steps),
+                (steps, one) if own == 0 else (one, steps),
                 terms,
                 stores,
+                known,
             )
             for share in self._shares(other)
-            for whole in [np.broadcast_to(share, one.shape)]
         ]
-        least = np.min([each.terms for each in made], axis=0)
-        own_worth = alone(self.frame, route, steps, terms, stores)
-        return replace(made[0], dims=(route.dim,), rows=(steps,), terms=least, alone=own_worth)
+        least = [np.min(columns, axis=0) for columns in zip(*(m.terms for m in made), strict=True)]
+        beside = alone(self.frame, route, steps, terms, stores, known)
+        return replace(made[0], dims=(route.dim,), rows=(steps,), terms=least, alone=beside)
 
     def _shares(self, route: Route) -> list[Integers]:
-        """Steps of one tile that is whole, or spread along any of the fan-outs as far as it goes.
+        """(1, stages) each: steps of one tile that is whole, or spread along any of the fan-outs as far as it goes.
 
         Of tiles that are counted, fewer and larger ones overlap less; so for each term the least is
         the one that is spread along just the fan-outs of which the first instance counts alone.
@@ -225,7 +229,7 @@ class Planner:
                 if axis is not None and axis[0] in fans and stage.size is not None:
                     size = -(-size // stage.size)
                 steps.append(size)
-            found.append(np.array(steps, dtype=np.int64))
+            found.append(np.array([steps], dtype=np.int64))
         return found
 
     def _twins(self) -> dict[int, int]:
@@ -265,36 +269,23 @@ class Planner:
         """All pairs of the candidates of two dimensions that overlap."""
         import numpy as np
 
-        from inferstack.mapping.exact.values import values
+        from inferstack.mapping.exact.values import beyond, values
 
-        routes = tuple(self.route(half.dims[0], skeleton) for half in (first, second))
-        a = np.repeat(np.arange(len(first)), len(second))
-        b = np.tile(np.arange(len(second)), len(first))
+        halves = (first, second)
+        routes = [self.route(half.dims[0], skeleton) for half in halves]
         alone = [
-            values(self.frame, (route,), half.rows, half.rows, terms, stores)
-            for route, half in zip(routes, (first, second), strict=True)
+            values(self.frame, (route,), half.rows, terms, stores)
+            for route, half in zip(routes, halves, strict=True)
         ]
-        made = Candidates(
-            dims=first.dims + second.dims,
-            rows=(first.rows[0][a], second.rows[0][b]),
-            terms=alone[0].terms[a] * alone[1].terms[b],
-            tiles=alone[0].tiles[a] * alone[1].tiles[b],
-            sides=alone[0].sides[a] * alone[1].sides[b],
-        )
+        made = together(alone[0], alone[1])
         # Where they overlap, the figure is no product of theirs.
-        slides = [set(first.dims) <= group for group in self.movement.sliding]
-        own = [i for i, t in enumerate(terms) if t.operand >= 0 and slides[t.operand]]
-        held = [i for i, (operand, _) in enumerate(stores) if slides[operand]]
-        both = values(
-            self.frame,
-            routes,
-            made.rows,
-            made.rows,
-            tuple(terms[i] for i in own),
-            tuple(stores[i] for i in held),
-        )
-        made.terms[:, own] = both.terms
-        made.tiles[:, held] = both.tiles
+        over = [
+            beyond(self.frame, route, half.rows[0], terms, stores, {})
+            for route, half in zip(routes, halves, strict=True)
+        ]
+        for number, figures in enumerate((made.terms, made.tiles)):
+            for column, own in over[0][number].items():
+                figures[:, column] -= np.outer(own, over[1][number][column]).ravel()
         return made
 
     def kind(self, dims: tuple[str, ...]) -> object:
@@ -317,14 +308,18 @@ def together(first: Candidates, second: Candidates) -> Candidates:
     """All pairs of the candidates of two blocks that overlap with nothing."""
     import numpy as np
 
-    a = np.repeat(np.arange(len(first)), len(second))
-    b = np.tile(np.arange(len(second)), len(first))
+    def products(own: Floats, other: Floats) -> Floats:
+        return (own[:, None] * other).reshape(len(own) * len(other), own.shape[1])
+
     return Candidates(
         dims=first.dims + second.dims,
-        rows=(*(r[a] for r in first.rows), *(r[b] for r in second.rows)),
-        terms=first.terms[a] * second.terms[b],
-        tiles=first.tiles[a] * second.tiles[b],
-        sides=first.sides[a] * second.sides[b],
+        rows=(
+            *(np.repeat(r, len(second), axis=0) for r in first.rows),
+            *(np.tile(r, (len(first), 1)) for r in second.rows),
+        ),
+        terms=products(first.terms, second.terms),
+        tiles=products(first.tiles, second.tiles),
+        sides=products(first.sides, second.sides),
     )
 
 

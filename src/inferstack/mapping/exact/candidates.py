@@ -67,6 +67,48 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """`Candidates` by column: arrays that drafts share."""
+
+    dims: tuple[str, ...]
+    rows: tuple[Integers, ...]
+    terms: list[Floats]
+    tiles: list[Floats]
+    sides: list[Floats]
+    alone: list[Floats] | None = None
+
+    def __len__(self) -> int:
+        return max(map(len, self.rows))
+
+    @property
+    def least(self) -> Floats:
+        """The least of each term."""
+        import numpy as np
+
+        return np.array([column.min() for column in self.terms])
+
+    def made(self) -> Candidates:
+        """The candidates."""
+        return Candidates(
+            dims=self.dims,
+            rows=self.rows,
+            terms=_stacked(self.terms, len(self)),
+            tiles=_stacked(self.tiles, len(self)),
+            sides=_stacked(self.sides, len(self)),
+            alone=None if self.alone is None else _stacked(self.alone, len(self)),
+        )
+
+
+def _stacked(columns: list[Floats], rows: int) -> Floats:
+    import numpy as np
+
+    made = np.empty((rows, len(columns)))
+    for number, column in enumerate(columns):
+        made[:, number] = column
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
     """What each choice is worth. rows: by dimension, the chain of each candidate.
 

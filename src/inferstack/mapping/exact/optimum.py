@@ -243,7 +243,7 @@ class _Search:
             known = self.forms[levels]
             stores = tuple((o, place) for o, own in enumerate(levels) for place in range(len(own)))
             halves = [group[0] for group in planner.halves(skeleton, known.terms, stores)]
-            terms = np.prod([half.terms.min(axis=0) for half in halves], axis=0)
+            terms = np.prod([half.least for half in halves], axis=0)
             least = min(least, float(self.screen.goals(known, terms[None, :])[0][0]))
         return least
 

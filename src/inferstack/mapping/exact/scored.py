@@ -73,7 +73,7 @@ class Batch:
         any_term = (Term(-1, 0, False, first, first),)
         for dims in self.planner.groups:
             routes, steps = self._of(dims)
-            made = values(self.planner.frame, routes, steps, steps, any_term, self.stores)
+            made = values(self.planner.frame, routes, steps, any_term, self.stores)
             tiles *= made.tiles
             sides *= made.sides
         used = np.zeros((self.many, len(accelerator.levels)))
@@ -117,7 +117,7 @@ class Batch:
             own = tuple(dim for dim in dims if dim in moves)
             if own:
                 routes, steps = self._of(own)
-                made *= values(self.planner.frame, routes, steps, steps, terms, self.stores).terms
+                made *= values(self.planner.frame, routes, steps, terms, self.stores).terms
         return made
 
     def _around(self, term: Term) -> Floats:

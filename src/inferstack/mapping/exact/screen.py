@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.exact.blocks import Planner, together, undominated
-from inferstack.mapping.exact.candidates import Candidates
+from inferstack.mapping.exact.candidates import Candidates, Draft
 from inferstack.mapping.exact.forms import Forms
 from inferstack.mapping.exact.skeleton import Skeleton
 from inferstack.mapping.search import OBJECTIVES
@@ -113,9 +113,15 @@ class Screen:
         bits = np.array(widths, dtype=np.float64)
         sieve = _Sieve(self, known, level_of, bits)
         groups = self.planner.halves(skeleton, known.terms, stores)
-        halves = [half for group in groups for half in group]
-        sieve.tally.combinations = math.prod(map(len, halves))
-        kept, sizes = halves, [len(group) for group in groups]
+        sizes = [len(group) for group in groups]
+        sieve.tally.combinations = math.prod(len(half) for group in groups for half in group)
+        # Of two that hold each other's share, one stands for both.
+        least = np.prod([group[0].least for group in groups], axis=0)
+        value, tie, _ = self.goals(known, least[None, :])
+        if self.hopeless(float(value[0]), float(tie[0])):
+            sieve.tally.bounded += sieve.tally.combinations
+            return None, sieve.tally
+        kept = self._made(groups)
         for _ in range(ROUNDS):
             before = math.prod(len(half) for half in kept)
             sifted = sieve.sift(kept, sizes)
@@ -125,13 +131,25 @@ class Screen:
             if math.prod(len(half) for half in kept) > before // 2:
                 break
         kept = sieve.mirrored(kept, sizes)
-        if self.planner.frame.fan_axes:
-            # Beside instances all multiples are kept, and few of them matter.
+        if self.planner.frame.fan_axes or self.planner.every:
+            # Beside instances, and in strides, all multiples are kept, and few of them matter.
             kept = sieve.sorted_out(kept)
         found = sieve.combine(self._crossed(skeleton, kept, sizes, known, stores))
         if found is None:
             return None, sieve.tally
         return self._packed(skeleton, known, level_of, bits, found), sieve.tally
+
+    def _made(self, groups: list[list[Draft]]) -> list[Candidates]:
+        """The candidates of each dimension; twins share their figures."""
+        made = list[list[Candidates]]()
+        for number, group in enumerate(groups):
+            twin = self.twins.get(number)
+            if twin is None:
+                made.append([half.made() for half in group])
+            else:
+                pairs = zip(made[twin], group, strict=True)
+                made.append([replace(first, dims=half.dims) for first, half in pairs])
+        return [half for own in made for half in own]
 
     def _crossed(
         self,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inferstack.mapping.exact.candidates import ARRAY_AXES, Candidates, Frame, Route
+from inferstack.mapping.exact.candidates import ARRAY_AXES, Candidates, Draft, Frame, Route
 from inferstack.mapping.exact.forms import Term
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ class Chunks:
         """Elements in all."""
         return self.size * self.count + self.rest
 
+    def beyond(self, most: int) -> Integers:
+        """Elements of each chunk but its first `most`."""
+        over: Integers = self.count * np.maximum(self.size - most, 0)
+        over += np.maximum(self.rest - most, 0)
+        return over
+
 
 def chunks(
     extent: int, steps: Integers, route: Route, depth: int, every: Callable[[int | None], bool]
@@ -54,37 +60,36 @@ def chunks(
     return Chunks(*cut(extent, steps, depth, np.array(counted)))
 
 
-def _distinct(slope: tuple[int, int], first: Integers, second: Integers) -> Integers:
-    """Distinct values of a * x + b * y over a box; slope: a and b in lowest terms.
-
-    Two points have one value where they differ by (b, -a): of each such row, all but one repeat.
-    """
-    repeated = np.maximum(first - slope[1], 0) * np.maximum(second - slope[0], 0)
-    distinct: Integers = first * second - repeated
-    return distinct
+Known = dict[object, Any]
+"""What is known of one dimension's chains, for all terms that ask the same of them."""
 
 
 class _Values:
-    """The figures of one block."""
+    """The figures of one block. known: by dimension."""
 
     def __init__(
-        self, frame: Frame, routes: tuple[Route, ...], steps: tuple[Integers, ...]
+        self,
+        frame: Frame,
+        routes: tuple[Route, ...],
+        steps: tuple[Integers, ...],
+        known: dict[str, Known],
     ) -> None:
         self.frame, self.steps = frame, steps
         self.routes = {route.dim: route for route in routes}
         self.of_dim = dict(zip(self.routes, steps, strict=True))
-        self.many = len(steps[0])
-        self.known: dict[tuple[str, int, tuple[bool, ...]], Chunks] = {}
+        self.many = max(map(len, steps))
+        self.known = {dim: known.get(dim, {}) for dim in self.routes}
 
     def _chunks(self, dim: str, depth: int, flags: tuple[bool, ...]) -> Chunks:
         """flags: by fan-out, whether all instances count, or the first alone."""
-        key = (dim, depth, flags)
-        if key not in self.known:
+        known, key = self.known[dim], (depth, flags)
+        if key not in known:
             extent, route = self.frame.extents[dim], self.routes[dim]
-            self.known[key] = chunks(
+            known[key] = chunks(
                 extent, self.of_dim[dim], route, depth, lambda fan: fan is None or flags[fan]
             )
-        return self.known[key]
+        found: Chunks = known[key]
+        return found
 
     def depth(self, dim: str, term: Term) -> int:
         """Stages outside of a term's place."""
@@ -95,26 +100,50 @@ class _Values:
 
     def term(self, term: Term) -> Floats:
         """A factor of a count."""
-        moves = self.frame.movement.moves[term.operand] if term.operand >= 0 else frozenset()
-        value = np.ones(self.many)
-
-        around, moved = term.around, term.moved
         slides = self._slides(term.operand) if not term.tiles else None
+        if slides is None and len(self.routes) == 1:
+            (dim,) = self.routes
+            return self._factor(dim, term)
+        value = np.ones(self.many)
         for dim in self.routes:
-            if dim not in moves:
-                value *= self._chunks(dim, self.depth(dim, term), around).number
-            elif slides is None or dim not in slides[0]:
-                found = self._chunks(dim, self.depth(dim, term), moved)
-                value *= found.number if term.tiles else found.total
+            if slides is None or dim not in slides:
+                value *= self._factor(dim, term)
         if slides is not None:
-            names, slope = slides
-            parts = [self._chunks(dim, self.depth(dim, term), moved) for dim in names]
-            value *= self._sum(parts[0], parts[1], slope)
-        for axis in term.axes:
-            for dim in self.routes:
-                if self.frame.counts_first(term, dim, axis, dim in moves):
-                    value *= self._places(dim, axis)
+            whole, over = np.ones(self.many), np.ones(self.many)
+            for dim, most in slides.items():
+                whole *= self._factor(dim, term)
+                over *= self.beyond(term, dim, most)
+            value *= whole - over
         return value
+
+    def beyond(self, term: Term, dim: str, most: int) -> Floats:
+        """As `_factor`, of each tile but its first `most` elements."""
+        found = self._chunks(dim, self.depth(dim, term), term.moved)
+        value = found.beyond(most).astype(np.float64)
+        for axis in self._first(dim, term):
+            value *= self._places(dim, axis)
+        return value
+
+    def _factor(self, dim: str, term: Term) -> Floats:
+        """What a dimension that overlaps with no other is worth in a count."""
+        moves = term.operand >= 0 and dim in self.frame.movement.moves[term.operand]
+        flags, depth = term.moved if moves else term.around, self.depth(dim, term)
+        total, axes = moves and not term.tiles, self._first(dim, term)
+        key = (depth, flags, total, axes)
+        known = self.known[dim]
+        if key not in known:
+            found = self._chunks(dim, depth, flags)
+            value = (found.total if total else found.number).astype(np.float64)
+            for axis in axes:
+                value *= self._places(dim, axis)
+            known[key] = value
+        made: Floats = known[key]
+        return made
+
+    def _first(self, dim: str, term: Term) -> tuple[int, ...]:
+        """The axes along which a dimension's places multiply a term."""
+        moves = term.operand >= 0 and dim in self.frame.movement.moves[term.operand]
+        return tuple(a for a in term.axes if self.frame.counts_first(term, dim, a, moves))
 
     def _places(self, dim: str, axis: int) -> Integers:
         """Elements or instances of a dimension along an axis."""
@@ -126,31 +155,14 @@ class _Values:
         places: Integers = -(-above // steps[:, stage])
         return places
 
-    @staticmethod
-    def _sum(a: Chunks, b: Chunks, slope: tuple[int, int]) -> Integers:
-        """Elements of all tiles of two dimensions that share an index."""
-        total: Integers = a.count * b.count * _distinct(slope, a.size, b.size)
-        total += a.count * (b.rest > 0) * _distinct(slope, a.size, b.rest)
-        total += (a.rest > 0) * b.count * _distinct(slope, a.rest, b.size)
-        total += (a.rest > 0) * (b.rest > 0) * _distinct(slope, a.rest, b.rest)
-        return total
-
-    def _slides(self, operand: int) -> tuple[tuple[str, ...], tuple[int, int]] | None:
+    def _slides(self, operand: int) -> dict[str, int] | None:
         """The pair of this block's dimensions that share an index of the operand."""
         if operand < 0 or len(self.routes) < 2:
             return None
         for names, slope in self.frame.slopes[operand]:
             if names[0] in self.routes:
-                return names, slope
+                return dict(zip(names, reversed(slope), strict=True))
         return None
-
-    def overlap(self, term: Term, most: int) -> Integers:
-        """Elements of all tiles, of each at most so many: those that overlap in a partner's."""
-        (dim,) = self.routes
-        found = self._chunks(dim, self.depth(dim, term), term.moved)
-        whole: Integers = found.count * np.minimum(found.size, most)
-        whole += np.minimum(found.rest, most)
-        return whole
 
     def tile(self, operand: int, place: int) -> Floats:
         """A factor of a tile's elements, its edges padded to whole blocks of the array."""
@@ -163,46 +175,95 @@ class _Values:
                 whole = -(-extent // side) * side
                 sizes[dim] = np.minimum(steps[:, route.depths[operand][place] - 1], whole)
         slides = self._slides(operand)
-        if slides is not None and set(slides[0]) <= set(sizes):
-            first, second = (sizes.pop(name) for name in slides[0])
-            sizes["both"] = _distinct(slides[1], first, second)
         value = np.ones(self.many)
         for size in sizes.values():
             value *= size
+        if slides is not None:
+            over = np.ones(self.many)
+            for dim, most in slides.items():
+                over *= np.maximum(sizes[dim] - most, 0)
+            value -= over
         return value
 
-    def sides(self) -> Floats:
+    def sides(self) -> list[Floats]:
         """Elements or instances along each axis: rows and columns, then the fan-outs' axes."""
-        frame = self.frame
-        made = np.ones((self.many, len(frame.axes)))
-        for axis, (_, dims) in enumerate(frame.axes):
+        found = []
+        for axis, (_, dims) in enumerate(self.frame.axes):
+            made = np.ones(self.many)
             for dim in self.routes:
-                if dim in dims and frame.contested[axis]:
-                    made[:, axis] *= self._places(dim, axis)
-        return made
+                if dim in dims and self.frame.contested[axis]:
+                    made *= self._places(dim, axis)
+            found.append(made)
+        return found
 
 
-def _columns(found: list[Floats], rows: int) -> Floats:
-    return np.stack(found, axis=1) if found else np.ones((rows, 0))
-
-
-def values(
+def drafted(
     frame: Frame,
     routes: tuple[Route, ...],
     steps: tuple[Integers, ...],
     tiled: tuple[Integers, ...],
     terms: tuple[Term, ...],
     stores: tuple[tuple[int, int], ...],
-) -> Candidates:
-    """The figures of a block's candidates. tiled: the steps that tiles are made of."""
-    block, tiles = _Values(frame, routes, steps), _Values(frame, routes, tiled)
-    return Candidates(
+    known: dict[str, Known],
+) -> Draft:
+    """The figures of a block's candidates. tiled: the steps that tiles are made of. Of two
+    dimensions one may have a single chain, for all of the other's."""
+    block, tiles = _Values(frame, routes, steps, known), _Values(frame, routes, tiled, known)
+    return Draft(
         dims=tuple(block.routes),
         rows=steps,
-        terms=_columns([block.term(term) for term in terms], block.many),
-        tiles=_columns([tiles.tile(*store) for store in stores], block.many),
+        terms=[block.term(term) for term in terms],
+        tiles=[tiles.tile(*store) for store in stores],
         sides=tiles.sides(),
     )
+
+
+def values(
+    frame: Frame,
+    routes: tuple[Route, ...],
+    steps: tuple[Integers, ...],
+    terms: tuple[Term, ...],
+    stores: tuple[tuple[int, int], ...],
+) -> Candidates:
+    """The figures of a block's candidates."""
+    return drafted(frame, routes, steps, steps, terms, stores, {}).made()
+
+
+def beyond(
+    frame: Frame,
+    route: Route,
+    steps: Integers,
+    terms: tuple[Term, ...],
+    stores: tuple[tuple[int, int], ...],
+    known: dict[str, Known],
+) -> tuple[dict[int, Floats], dict[int, Floats]]:
+    """By number of a term, and of a store, where the dimension overlaps with a partner: as its
+    figure, of each tile but what overlaps with nothing.
+
+    Tiles of x and y elements have x y - (x - b)+ (y - a)+ distinct values a x + b y (a and b in
+    lowest terms): two points have one value where they differ by (b, -a), and of each such row all
+    but one repeat. So over all tiles the count is the product of two sums less that of two others.
+    """
+    block = _Values(frame, (route,), (steps,), known)
+    of_terms: dict[int, Floats] = {}
+    of_stores: dict[int, Floats] = {}
+    for number, term in enumerate(terms):
+        most = _most(frame, term.operand, route.dim)
+        if most is not None and not term.tiles:
+            of_terms[number] = block.beyond(term, route.dim, most)
+    for number, (operand, place) in enumerate(stores):
+        most = _most(frame, operand, route.dim)
+        if most is not None:
+            of_stores[number] = np.maximum(block.tile(operand, place) - most, 0)
+    return of_terms, of_stores
+
+
+def _most(frame: Frame, operand: int, dim: str) -> int | None:
+    """The elements of a tile that overlap with nothing: the partner's coefficient."""
+    for names, slope in frame.slopes[operand] if operand >= 0 else ():
+        if dim in names:
+            return slope[1] if dim == names[0] else slope[0]
+    return None
 
 
 def alone(
@@ -211,19 +272,16 @@ def alone(
     steps: Integers,
     terms: tuple[Term, ...],
     stores: tuple[tuple[int, int], ...],
-) -> Floats:
-    """(candidates, columns): what candidates are worth beside any one of a partner that overlaps.
+    known: dict[str, Known],
+) -> list[Floats]:
+    """By figure: what candidates are worth beside any one of a partner that overlaps.
 
-    Tiles of x and y elements have, by `_distinct` with a slope (a, b), x y - (x - b)+ (y - a)+
-    elements. Over all tiles x that is u m + v (y - m), with m = (y - a)+, u the sum of min(x, b)
-    and v that of x. So where u and v are no more, and all else, no partner makes it worth more.
+    With v the elements of all tiles and w those `beyond`, and v' and w' of the partner, a count is
+    v v' - w w', which is (v - w) w' + v (v' - w'). So where v - w and v are no more, and all else,
+    no partner makes it worth more.
     """
-    own = values(frame, (route,), (steps,), (steps,), terms, stores)
-    block = _Values(frame, (route,), (steps,))
-    overlaps = []
-    for term in terms:
-        for names, slope in frame.slopes[term.operand] if term.operand >= 0 else ():
-            if route.dim in names and not term.tiles:
-                most = slope[1] if route.dim == names[0] else slope[0]
-                overlaps.append(block.overlap(term, most).astype(np.float64))
-    return np.concatenate([own.terms, own.tiles, own.sides, _columns(overlaps, len(steps))], axis=1)
+    terms = tuple(term for term in terms if not term.axes)
+    own = drafted(frame, (route,), (steps,), (steps,), terms, stores, known)
+    over, _ = beyond(frame, route, steps, terms, stores, known)
+    left = [own.terms[number] - column for number, column in over.items()]
+    return [*own.terms, *own.tiles, *own.sides, *left]
