@@ -213,7 +213,7 @@ class Planner:
         return replace(made[0], dims=(route.dim,), rows=(steps,), terms=least, alone=beside)
 
     def _shares(self, route: Route) -> list[Integers]:
-        """(1, stages) each: steps of one tile that is whole, or spread along any of the fan-outs as far as it goes.
+        """(1, stages) each: one tile that is whole, or spread as far as it goes along any fan-outs.
 
         Of tiles that are counted, fewer and larger ones overlap less; so for each term the least is
         the one that is spread along just the fan-outs of which the first instance counts alone.

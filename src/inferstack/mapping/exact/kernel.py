@@ -298,10 +298,10 @@ def explore(
 ) -> None:
     """Walks all combinations whose first block's candidate is of rows first to last - 1.
 
-    start: where the candidates of each block begin in terms, tiles and sides. sparse: as in `sift`. machine: level and
-    bits of each store, capacity of each level, limits of the axes, fill cycles. best: figure, tie,
-    whether there is one, and the row of each block; improved in place. limit: most cycles.
-    counts: added to.
+    start: where the candidates of each block begin in terms, tiles and sides. sparse: as in `sift`.
+    machine: level and bits of each store, capacity of each level, limits of the axes, fill cycles.
+    best: figure, tie, whether there is one, and the row of each block; improved in place. limit:
+    most cycles. counts: added to.
     """
     blocks, rows = len(start) - 1, len(terms)
     shape = (blocks + 1, blocks)

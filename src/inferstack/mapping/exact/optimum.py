@@ -5,9 +5,11 @@ See `skeleton`, `chains` and `kernel` for why what is left out cannot be better.
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import UnknownNameError
 from inferstack.core.infeasible import Infeasible
@@ -17,16 +19,25 @@ from inferstack.mapping.cost import Cost, nest_cost
 from inferstack.mapping.exact.blocks import Planner
 from inferstack.mapping.exact.build import mapping_of
 from inferstack.mapping.exact.forms import forms
-from inferstack.mapping.exact.screen import SLACK, Packed, Screen, Tally
+from inferstack.mapping.exact.screen import SLACK, Drafted, Packed, Screen, Tally
 from inferstack.mapping.exact.sharing import with_shares
 from inferstack.mapping.exact.size import space_size
-from inferstack.mapping.exact.skeleton import Skeleton, residencies, skeletons
+from inferstack.mapping.exact.skeleton import residencies, residency_of, skeletons
 from inferstack.mapping.nest import Mapping
 from inferstack.mapping.search import OBJECTIVES
 from inferstack.mapping.shapes import check_sizes
 
-SLICE = 512
-"""Candidates of the first block between two looks at the clock."""
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+_Open = tuple[tuple[float, float], int, Drafted | Packed]
+"""A bound (figure, tie), the number of a skeleton, and what of it is left to do."""
+SLICE = 10_000_000
+SMALLEST_SLICE, LARGEST_SLICE = 16, 512
+"""Combinations between two looks at the clock, and what that may be in candidates of the first
+block."""
 MOST_BLOCKS = 12
 
 
@@ -121,131 +132,125 @@ class _Search:
         self.started, self.budget_s = time.perf_counter(), budget_s
         self.best = np.full(3 + MOST_BLOCKS, np.inf)
         self.best[2] = 0.0
-        self.winner: tuple[Planner, Packed] | None = None
-        self.evaluated = 0
+        self.winner: tuple[Planner, Packed, Array] | None = None
         self.forms = {
             residency: forms(contraction, accelerator, residency)
             for residency in residencies(contraction, accelerator)
         }
         self.skeletons = list(skeletons(contraction, accelerator))
+        self.open: list[_Open] = []
+        self.opened: bool | None = None
 
     def run(self) -> Optimum | Infeasible:
         """Both passes."""
-        left: list[Packed] = []
-        waiting = 0
         try:
             if not self.perfect:
                 self._pass(perfect=True)
-            left, waiting = self._pass(perfect=self.perfect)
+            self._pass(perfect=self.perfect)
         except KeyboardInterrupt:
             if self.winner is None:
                 raise
-            waiting = len(self.skeletons)
+            if self.opened is not self.perfect:
+                self._begin(perfect=self.perfect)
         if self.winner is None:
             return self._infeasible()
-        return self._found(left, waiting)
+        return self._found()
 
-    def _pass(self, *, perfect: bool) -> tuple[list[Packed], int]:
-        """Packs all skeletons, then walks them by their bound; returns what was left undone.
-
-        That is: packed skeletons that were not walked to the end, and how many were not packed.
-        """
-        planner = Planner(self.contraction, self.accelerator, perfect)
-        self.screen = Screen(planner, self.objective, self.most_cycles, self.best)
-        bounded = {known: with_shares(of, planner.frame) for known, of in self.forms.items()}
+    def _begin(self, *, perfect: bool) -> None:
+        """Opens all skeletons, the one of the least bound first."""
+        self.planner = Planner(self.contraction, self.accelerator, perfect)
+        self.screen = Screen(self.planner, self.objective, self.most_cycles, self.best)
         self.tally, self.counts = Tally(), [0, 0, 0]
-        waiting = list[Packed]()
-        # The wide space begins where the narrow one was best.
-        first = None if self.winner is None else self.winner[1].skeleton
-        order = sorted(self.skeletons, key=lambda skeleton: skeleton != first)
-        for number, skeleton in enumerate(order):
-            packed, tally = self.screen.pack(
-                skeleton, bounded[_residency(skeleton, len(self.contraction.operands))]
-            )
-            for name in ("combinations", "misfits", "bounded", "dominated"):
-                setattr(self.tally, name, getattr(self.tally, name) + getattr(tally, name))
-            if packed is not None and (self.winner is None or perfect or number == 0):
-                # A good best leaves out more of the next ones.
-                if not self._walk(packed, planner):
-                    waiting.append(packed)
-            elif packed is not None:
-                waiting.append(packed)
-            if self._late():
-                return waiting, len(self.skeletons) - number - 1
-        waiting.sort(key=lambda packed: packed.bound)
-        for place, packed in enumerate(waiting):
-            if not self._walk(packed, planner):
-                return waiting[place:], 0
-        return [], 0
+        operands = len(self.contraction.operands)
+        shared = {key: with_shares(of, self.planner.frame) for key, of in self.forms.items()}
+        self.open = []
+        for number, skeleton in enumerate(self.skeletons):
+            drafted = self.screen.draft(skeleton, shared[residency_of(skeleton, operands)])
+            self.open.append((drafted.bound, number, drafted))
+        heapq.heapify(self.open)
+        self.opened = perfect
+
+    def _pass(self, *, perfect: bool) -> None:
+        """The open skeleton of the least bound is packed, which gives it a better bound, or walked.
+
+        Until none is left that could be better, or time is up.
+        """
+        self._begin(perfect=perfect)
+        if self.winner is not None:
+            # The wide space begins where the narrow one was best.
+            skeleton = self.winner[1].skeleton
+            first = next(i for i, (_, _, it) in enumerate(self.open) if it.skeleton == skeleton)
+            self.open[0], self.open[first] = self.open[first], self.open[0]
+            self._go_on()
+            heapq.heapify(self.open)
+        while self.open and not self._late():
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Packs or walks the first open skeleton; what is interrupted stays open."""
+        bound, number, skeleton = self.open[0]
+        if self.screen.hopeless(*bound):
+            self.tally.bounded += skeleton.combinations
+        elif isinstance(skeleton, Packed):
+            if not self._walk(skeleton):
+                return
+        else:
+            packed, tally = self.screen.pack(skeleton)
+            self.tally.add(tally)
+            if packed is not None:
+                heapq.heapreplace(self.open, (packed.bound, number, packed))
+                return
+        heapq.heappop(self.open)
 
     def _late(self) -> bool:
         late = time.perf_counter() - self.started > self.budget_s
         return late and self.winner is not None
 
-    def _walk(self, packed: Packed, planner: Planner) -> bool:
+    def _walk(self, packed: Packed) -> bool:
         """Searches a skeleton; False where time ran out before its end."""
         import numpy as np
 
         from inferstack.mapping.exact.kernel import explore
 
-        if self.screen.hopeless(*packed.bound):
-            self.tally.bounded += packed.combinations
-            return True
         machine = (
             packed.level_of, packed.bits, self.screen.caps, self.screen.limits, self.screen.fill
         )  # fmt: skip
         rows = len(packed.blocks[0])
-        for first in range(0, rows, SLICE):
+        step = max(SMALLEST_SLICE, min(LARGEST_SLICE, SLICE * rows // packed.combinations))
+        for first in range(0, rows, step):
             found, counts = self.best.copy(), np.zeros(3, dtype=np.int64)
             explore(
-                self.screen.kind, first, min(first + SLICE, rows), packed.start, packed.terms,
+                self.screen.kind, first, min(first + step, rows), packed.start, packed.terms,
                 packed.tiles, packed.sides, packed.forms.sparse, packed.forms.constants, machine,
                 found, self.most_cycles, counts,
             )  # fmt: skip
             self.counts = [old + int(new) for old, new in zip(self.counts, counts, strict=True)]
             if (found[0], found[1]) < (self.best[0], self.best[1]):
+                self.winner = (self.planner, packed, found)
                 self.best[:] = found
-                self.winner = (planner, packed)
-            if first + SLICE < rows and self._late():
+            if first + step < rows and self._late():
                 return False
         return True
 
-    def _found(self, left: list[Packed], waiting: int) -> Optimum:
+    def _found(self) -> Optimum:
         assert self.winner is not None, "there is a best"
-        planner, packed = self.winner
+        planner, packed, best = self.winner
         steps: dict[str, tuple[int, ...]] = {}
         for number, block in enumerate(packed.blocks):
-            row = int(self.best[3 + number]) - int(packed.start[number])
+            row = int(best[3 + number]) - int(packed.start[number])
             for dim, chain in zip(block.dims, block.rows, strict=True):
                 steps[dim] = tuple(chain[row].tolist())
         steps = {dim: steps[dim] for dim in planner.extents}
         mapping = mapping_of(planner, packed.skeleton, steps)
         cost = nest_cost(mapping, self.contraction, self.accelerator)
         value = cost.value(self.objective)
-        assert math.isclose(value, self.best[0], rel_tol=1e-6), "the search counts as the model"
-        bound = min([value, *(p.bound[0] for p in left)])
-        if waiting:
-            bound = min(bound, self._compulsory())
+        assert math.isclose(value, best[0], rel_tol=1e-6), "the search counts as the model"
+        bound = min([value, *(bound for (bound, _), _, _ in self.open)])
         return Optimum(
             mapping=mapping,
             cost=cost,
             proof=self._proof(bound, bound >= value * (1 - SLACK)),
         )
-
-    def _compulsory(self) -> float:
-        """No mapping of any skeleton is better: every figure of every dimension at its least."""
-        import numpy as np
-
-        planner = self.screen.planner
-        least = math.inf
-        for skeleton in self.skeletons:
-            levels = _residency(skeleton, len(self.contraction.operands))
-            known = self.forms[levels]
-            stores = tuple((o, place) for o, own in enumerate(levels) for place in range(len(own)))
-            halves = [group[0] for group in planner.halves(skeleton, known.terms, stores)]
-            terms = np.prod([half.least for half in halves], axis=0)
-            least = min(least, float(self.screen.goals(known, terms[None, :])[0][0]))
-        return least
 
     def _proof(self, bound: float, optimal: bool) -> Proof:
         size = space_size(self.contraction, self.accelerator, self.perfect)
@@ -302,14 +307,6 @@ class _Search:
             unit="cycles",
             levers=(f"at least {fastest.cost.cycles} cycles", "a larger array, or wider ports"),
         )
-
-
-def _residency(skeleton: Skeleton, operands: int) -> tuple[tuple[int, ...], ...]:
-    """Levels of the stores of each operand."""
-    return tuple(
-        tuple(e.at for e in skeleton if e.operand == operand and e.at is not None)
-        for operand in range(operands)
-    )
 
 
 def space_text(perfect: bool) -> str:

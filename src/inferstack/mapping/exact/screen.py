@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inferstack.hardware.accelerator import Accelerator, Role
-from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.exact.blocks import Planner, together, undominated
 from inferstack.mapping.exact.candidates import Candidates, Draft
 from inferstack.mapping.exact.forms import Forms
-from inferstack.mapping.exact.skeleton import Skeleton
+from inferstack.mapping.exact.skeleton import Skeleton, residency_of
 from inferstack.mapping.search import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -38,12 +37,30 @@ dimensions that overlap, made of halves that are sorted out, most."""
 
 @dataclass
 class Tally:
-    """Combinations of one skeleton: how many there are, and why some were left out."""
+    """Combinations of one skeleton that were left out, and why."""
 
-    combinations: int = 0
     misfits: int = 0
     bounded: int = 0
     dominated: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Of several skeletons."""
+        self.misfits += other.misfits
+        self.bounded += other.bounded
+        self.dominated += other.dominated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drafted:
+    """One skeleton, before anything is left out. bound: no combination is better (figure, tie)."""
+
+    skeleton: Skeleton
+    forms: Forms
+    levels: tuple[tuple[int, ...], ...]
+    stores: tuple[tuple[int, int], ...]
+    groups: list[list[Draft]]
+    combinations: int
+    bound: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,34 +111,41 @@ class Screen:
         self.kind = OBJECTIVES.index(objective)
         self.twins = planner.twins
 
-    def pack(self, skeleton: Skeleton, known: Forms) -> tuple[Packed | None, Tally]:
-        """The candidates that are left; None where some block has none."""
+    def draft(self, skeleton: Skeleton, known: Forms) -> Drafted:
+        """All candidates of a skeleton, and a bound of what can be made of them."""
         import numpy as np
 
-        contraction: Contraction = self.planner.contraction
-        levels = tuple(
-            tuple(e.at for e in skeleton if e.operand == operand and e.at is not None)
-            for operand in range(len(contraction.operands))
-        )
+        levels = residency_of(skeleton, len(self.planner.contraction.operands))
         stores = tuple((o, place) for o, own in enumerate(levels) for place in range(len(own)))
-        widths = []
-        for operand, place in stores:
-            of = contraction.operands[operand]
-            level = self.planner.accelerator.levels[levels[operand][place]]
-            widths.append(level.partial_sum_bits if of.role is Role.OUTPUT else of.bits)
-        level_of = np.array([levels[o][p] for o, p in stores], dtype=np.int64)
-        bits = np.array(widths, dtype=np.float64)
-        sieve = _Sieve(self, known, level_of, bits)
         groups = self.planner.halves(skeleton, known.terms, stores)
-        sizes = [len(group) for group in groups]
-        sieve.tally.combinations = math.prod(len(half) for group in groups for half in group)
         # Of two that hold each other's share, one stands for both.
         least = np.prod([group[0].least for group in groups], axis=0)
         value, tie, _ = self.goals(known, least[None, :])
-        if self.hopeless(float(value[0]), float(tie[0])):
-            sieve.tally.bounded += sieve.tally.combinations
-            return None, sieve.tally
-        kept = self._made(groups)
+        return Drafted(
+            skeleton=skeleton,
+            forms=known,
+            levels=levels,
+            stores=stores,
+            groups=groups,
+            combinations=math.prod(len(half) for group in groups for half in group),
+            bound=(float(value[0]), float(tie[0])),
+        )
+
+    def pack(self, drafted: Drafted) -> tuple[Packed | None, Tally]:
+        """The candidates that are left; None where some block has none."""
+        import numpy as np
+
+        operands, skeleton = self.planner.contraction.operands, drafted.skeleton
+        known, stores, groups = drafted.forms, drafted.stores, drafted.groups
+        widths = []
+        for operand, place in stores:
+            of = operands[operand]
+            level = self.planner.accelerator.levels[drafted.levels[operand][place]]
+            widths.append(level.partial_sum_bits if of.role is Role.OUTPUT else of.bits)
+        level_of = np.array([drafted.levels[o][p] for o, p in stores], dtype=np.int64)
+        bits = np.array(widths, dtype=np.float64)
+        sieve = _Sieve(self, known, level_of, bits)
+        kept, sizes = self._made(groups), [len(group) for group in groups]
         for _ in range(ROUNDS):
             before = math.prod(len(half) for half in kept)
             sifted = sieve.sift(kept, sizes)

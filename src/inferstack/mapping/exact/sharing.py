@@ -11,6 +11,7 @@ hardly depends on how the places are shared out.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,7 @@ def with_shares(known: Forms, frame: Frame) -> Forms:
     import numpy as np
 
     shared = [_shared(term, frame) for term in known.terms]
-    divisors = np.array(
-        [np.prod([frame.axes[axis][0] for axis in term.axes] or [1.0]) for term in shared]
-    )
+    divisors = np.array([math.prod(frame.axes[axis][0] for axis in term.axes) for term in shared])
     changed = np.array([bool(term.axes) for term in shared])
     ports = np.arange(FIRST_PORT, len(known.constants))
     rows = ports[(known.factors[ports][:, changed] > 0).any(axis=1)]

@@ -135,6 +135,14 @@ def residencies(
     yield from itertools.product(*choices)
 
 
+def residency_of(skeleton: Skeleton, operands: int) -> tuple[tuple[int, ...], ...]:
+    """Levels of the stores of each operand."""
+    return tuple(
+        tuple(e.at for e in skeleton if e.operand == operand and e.at is not None)
+        for operand in range(operands)
+    )
+
+
 def all_skeletons(contraction: Contraction, accelerator: Accelerator) -> Iterator[Skeleton]:
     """Canonical or not."""
     for residency in residencies(contraction, accelerator):
