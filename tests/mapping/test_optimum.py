@@ -7,6 +7,8 @@ import math
 import random
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from inferstack.core.infeasible import Infeasible
@@ -15,9 +17,12 @@ from inferstack.hardware.load import load_accelerator
 from inferstack.mapping import legality
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.cost import Cost, nest_cost
+from inferstack.mapping.exact import blocks
+from inferstack.mapping.exact.chains import Stage, chains
 from inferstack.mapping.exact.front import front
 from inferstack.mapping.exact.optimum import Optimum, optimum
 from inferstack.mapping.exact.size import space_size
+from inferstack.mapping.exact.skeleton import all_skeletons
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.search import OBJECTIVES
 from inferstack.mapping.shapes import convolution
@@ -26,6 +31,7 @@ from inferstack.mapping.traffic import stationary
 from .machines import hierarchy, placed, small_contraction
 
 LARGEST_SPACE = 400
+MOST_SKELETONS = 100
 
 
 def orders(chains: list[list[Node]]) -> Iterator[tuple[Node, ...]]:
@@ -261,6 +267,59 @@ def test_the_front_is_that_of_enumeration(seed: int) -> None:
         if all(energy < other for c, other in least.items() if c < cycles)
     ]
     assert points == sorted(expected)
+
+
+@pytest.mark.parametrize("seed", [51270, *range(200, 212)])
+def test_steps_that_are_left_out_are_no_better(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Larger than enumeration goes: the same search over all multiples and all sides. In 51270 nine
+    elements on two instances want a side of four, where three make as few trips."""
+    chance = random.Random(seed)
+    while True:
+        machine = hierarchy(chance, roomy=chance.random() < 0.5)
+        wanted = small_contraction(chance, 14)
+        if chance.random() < 0.6:
+            wanted = placed(chance, wanted, machine)
+        if sum(1 for _ in all_skeletons(wanted, machine)) <= MOST_SKELETONS:
+            break
+    narrow = [optimum(wanted, machine, objective) for objective in OBJECTIVES]
+
+    def all_chains(
+        extent: int, stages: tuple[Stage, ...], side: int, perfect: bool, *_: bool
+    ) -> npt.NDArray[np.int64]:
+        return chains(extent, stages, side, perfect, True, False)
+
+    monkeypatch.setattr(blocks, "chains", all_chains)
+    for objective, found in zip(OBJECTIVES, narrow, strict=True):
+        wide = optimum(wanted, machine, objective)
+        assert isinstance(found, Optimum) == isinstance(wide, Optimum)
+        if isinstance(found, Optimum) and isinstance(wide, Optimum):
+            assert math.isclose(found.cost.value(objective), wide.cost.value(objective))
+
+
+def test_four_elements_side_by_side_on_two_instances() -> None:
+    """A mapping that was drawn at random once beat a proven optimum."""
+    chance = random.Random(51270)
+    machine = hierarchy(chance, roomy=chance.random() < 0.5)
+    wanted = small_contraction(chance, 14)
+    assert wanted.extents == {"m": 8, "n": 9, "k": 9}
+    nodes = (
+        Loop("n", 8),
+        Store("b", "l0"),
+        Spatial("n", 2, "xl0", 4),
+        Loop("m", 2),
+        Store("out", "l1"),
+        Loop("k", 3),
+        Store("a", "l1"),
+        Loop("m", 1),
+        Spatial("k", 3, "row"),
+        Spatial("n", 4, "column"),
+    )
+    drawn = nest_cost(
+        Mapping(operator=wanted.name, accelerator=machine.name, nodes=nodes), wanted, machine
+    )
+    found = optimum(wanted, machine, "edp")
+    assert isinstance(found, Optimum)
+    assert found.cost.value("edp") <= drawn.value("edp")
 
 
 def test_weights_do_not_outlast_a_pass_over_the_instances() -> None:

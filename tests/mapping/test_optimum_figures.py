@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -10,7 +11,10 @@ from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.infeasible import Infeasible
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
+from inferstack.mapping.exact.forms import Forms
 from inferstack.mapping.exact.optimum import Optimum, optimum
+from inferstack.mapping.exact.screen import Drafted, Packed, Screen, Tally
+from inferstack.mapping.exact.skeleton import Skeleton
 from inferstack.mapping.shapes import attention_scores, convolution, matmul
 
 TARGET = "peers-target"
@@ -71,6 +75,84 @@ def test_under_a_budget_the_best_so_far_comes_with_a_proven_bound() -> None:
     assert made.proof.bound <= true <= made.cost.energy_pj
     assert 0 <= made.gap < 1
     assert made.gap == 1 - made.proof.bound / made.cost.energy_pj
+
+
+class _Clock:
+    """Seconds that pass one for each look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+@pytest.mark.parametrize("looks", [2, 5, 9, 14, 30])
+def test_a_search_stops_wherever_time_is_up(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, machine = BEST["ffn2"][0], load_accelerator(TARGET)
+    true = found(wanted, "energy").cost.energy_pj
+    monkeypatch.setattr(time, "perf_counter", _Clock())
+    made = optimum(wanted, machine, "energy", budget_s=float(looks))
+    _holds(made, true)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 5, 8])
+def test_ctrl_c_gives_the_best_so_far(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, machine = BEST["ffn2"][0], load_accelerator(TARGET)
+    true = found(wanted, "energy").cost.energy_pj
+    left, pack = [calls], Screen.pack
+
+    def interrupted(screen: Screen, drafted: Drafted) -> tuple[Packed | None, Tally]:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return pack(screen, drafted)
+
+    monkeypatch.setattr(Screen, "pack", interrupted)
+    if calls == 1:
+        with pytest.raises(KeyboardInterrupt):
+            optimum(wanted, machine, "energy")
+        return
+    made = optimum(wanted, machine, "energy")
+    assert left[0] <= 0, "it was interrupted"
+    _holds(made, true)
+
+
+def test_ctrl_c_while_skeletons_are_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The narrow space is done; the bound needs all skeletons of the wide one."""
+    wanted, machine = BEST["ffn2"][0], load_accelerator(TARGET)
+    true = found(wanted, "energy").cost.energy_pj
+    draft, pressed = Screen.draft, list[bool]()
+
+    def interrupted(screen: Screen, skeleton: Skeleton, known: Forms) -> Drafted:
+        if not screen.planner.perfect and not pressed:
+            pressed.append(True)
+            raise KeyboardInterrupt
+        return draft(screen, skeleton, known)
+
+    monkeypatch.setattr(Screen, "draft", interrupted)
+    made = optimum(wanted, machine, "energy")
+    assert pressed
+    _holds(made, true)
+    assert isinstance(made, Optimum)
+    assert not made.proof.optimal
+    assert made.proof.bound > 0
+
+
+def _holds(made: Optimum | Infeasible, true: float) -> None:
+    assert isinstance(made, Optimum)
+    proof = made.proof
+    assert proof.bound <= true * (1 + 1e-9)
+    assert true <= made.cost.energy_pj * (1 + 1e-9)
+    assert proof.space_size == (
+        proof.misfits
+        + proof.evaluated
+        + proof.pruned_by_bound
+        + proof.pruned_by_dominance
+        + proof.open
+    )
+    assert not proof.optimal or math.isclose(made.cost.energy_pj, true)
 
 
 def test_an_unknown_objective() -> None:

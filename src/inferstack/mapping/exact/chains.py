@@ -9,9 +9,9 @@ the one before, are some of these.)
 Which chains matter. Let the innermost step x cut the dimension into T = ceil(extent / x) units. A
 loop's step of j units makes ceil(T / j) trips, whatever x is. So of two chains with equal trips at
 each stage the one with the smaller units is as good in every respect; and for given trips the
-smallest multiple of each step. Beside an axis of instances all multiples are kept, as the busiest
-instance's share of the last chunk depends on them; so they are where tiles overlap in strides (see
-`blocks`).
+smallest multiple of each step. On and inside of an axis of instances all multiples are kept, as the
+first instance's share of the last chunk depends on them; so they are where tiles overlap in strides
+(see `blocks`). Outside of an axis nothing depends on more than what the axis cuts, and trips.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def chains(
     import numpy as np
 
     spread = any(stage.size is not None for stage in stages)
-    sides = innermost(extent, side, perfect, spread and not perfect)
+    sides = innermost(extent, side, perfect, (every or spread) and not perfect)
     found = np.array([[e] for e in sides], dtype=np.int64)
     # The last step is the last stage's; each stage before it, from the inside out, is a multiple.
     for number in range(len(stages) - 1, 0, -1):
@@ -97,7 +97,8 @@ def chains(
 
 def _widest(extent: int, found: Integers, side: int) -> Integers:
     """Pairs of an outer step and one side by side, without those whose outer step a wider side cuts
-    into fewer: everything else is the same."""
+    into fewer. Everything else is the same, where whole sides cover the extent as closely: tiles
+    are padded to whole sides."""
     import numpy as np
 
     outer, inner = found.T
@@ -105,8 +106,7 @@ def _widest(extent: int, found: Integers, side: int) -> Integers:
     for times in range(2, side + 1):
         wide = inner * times
         same = -(-extent // wide) * wide == -(-extent // inner) * inner
-        fits = (wide <= min(side, extent)) & (outer % wide == 0) & (same | (outer <= extent))
-        beaten |= fits
+        beaten |= (wide <= min(side, extent)) & (outer % wide == 0) & same
     return found[~beaten]
 
 
