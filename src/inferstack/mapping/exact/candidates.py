@@ -36,6 +36,11 @@ class Frame:
     fan_axes: tuple[tuple[int, int], ...]
     contested: tuple[bool, ...]
 
+    @property
+    def limits(self) -> list[int]:
+        """Places along each contested axis."""
+        return [size for (size, _), own in zip(self.axes, self.contested, strict=True) if own]
+
     def counts_first(self, term: Term, dim: str, axis: int, moves: bool) -> bool:
         """Whether a term counts just the first of the places of a dimension along an axis.
 
@@ -112,7 +117,7 @@ def _stacked(columns: list[Floats], rows: int) -> Floats:
 class Candidates:
     """What each choice is worth. rows: by dimension, the chain of each candidate.
 
-    terms: (candidates, terms). tiles: (candidates, stores). sides: (candidates, axes). alone: where
+    terms: (candidates, terms). tiles: (candidates, stores). sides: (candidates, contested axes). alone: where
     the terms hold a partner's share, what the candidate is worth whatever the partner does.
     """
 

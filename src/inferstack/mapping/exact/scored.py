@@ -67,7 +67,8 @@ class Batch:
         """Which of them fit: tiles in every level, extents along every axis."""
         accelerator = self.planner.accelerator
         tiles = np.ones((self.many, len(self.stores)))
-        sides = np.ones((self.many, len(self.planner.frame.axes)))
+        limits = np.array(self.planner.frame.limits)
+        sides = np.ones((self.many, len(limits)))
         # The array's steps: some term has to be asked for.
         first = tuple(False for _ in accelerator.fan_outs)
         any_term = (Term(-1, 0, False, first, first),)
@@ -83,8 +84,7 @@ class Batch:
             bits = level.partial_sum_bits if of.role is Role.OUTPUT else of.bits
             used[:, at] += np.ceil(tiles[:, number] * bits / 8)
         caps = [np.inf if v.usable_bytes is None else v.usable_bytes for v in accelerator.levels]
-        limits = [size for size, _ in self.planner.axes]
-        over = (used > np.array(caps)).any(axis=1) | (sides > np.array(limits)).any(axis=1)
+        over = (used > np.array(caps)).any(axis=1) | (sides > limits).any(axis=1)
         return np.asarray(~over)
 
     def figures(self, known: Forms) -> Figures:

@@ -100,7 +100,7 @@ class Screen:
         self.best = best
         accelerator: Accelerator = planner.accelerator
         self.fill = float(accelerator.array.fill_cycles)
-        self.limits = np.array([size for size, _ in planner.axes], dtype=np.float64)
+        self.limits = np.array(planner.frame.limits, dtype=np.float64)
         self.caps = np.array(
             [
                 np.inf if level.usable_bytes is None else level.usable_bytes

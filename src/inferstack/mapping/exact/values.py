@@ -104,16 +104,16 @@ class _Values:
         if slides is None and len(self.routes) == 1:
             (dim,) = self.routes
             return self._factor(dim, term)
-        value = np.ones(self.many)
+        value = self._ones()
         for dim in self.routes:
-            if slides is None or dim not in slides:
-                value *= self._factor(dim, term)
+            value = value * self._factor(dim, term)
         if slides is not None:
-            whole, over = np.ones(self.many), np.ones(self.many)
-            for dim, most in slides.items():
-                whole *= self._factor(dim, term)
-                over *= self.beyond(term, dim, most)
-            value *= whole - over
+            over = self._ones()
+            for dim in self.routes:
+                most = slides.get(dim)
+                own = self._factor(dim, term) if most is None else self.beyond(term, dim, most)
+                over = over * own
+            value = value - over
         return value
 
     def beyond(self, term: Term, dim: str, most: int) -> Floats:
@@ -166,34 +166,45 @@ class _Values:
 
     def tile(self, operand: int, place: int) -> Floats:
         """A factor of a tile's elements, its edges padded to whole blocks of the array."""
-        moves = self.frame.movement.moves[operand]
-        sizes = {}
-        for dim, route in self.routes.items():
-            if dim in moves:
-                steps, extent = self.of_dim[dim], self.frame.extents[dim]
-                side = steps[:, -1]
-                whole = -(-extent // side) * side
-                sizes[dim] = np.minimum(steps[:, route.depths[operand][place] - 1], whole)
-        slides = self._slides(operand)
-        value = np.ones(self.many)
-        for size in sizes.values():
-            value *= size
+        value, slides = self._ones(), self._slides(operand)
+        for dim in self.routes:
+            if dim in self.frame.movement.moves[operand]:
+                size = self._padded(dim, operand, place)
+                value = size if len(self.routes) == 1 else value * size
         if slides is not None:
-            over = np.ones(self.many)
+            over = self._ones()
             for dim, most in slides.items():
-                over *= np.maximum(sizes[dim] - most, 0)
-            value -= over
+                over = over * np.maximum(self._padded(dim, operand, place) - most, 0)
+            value = value - over
         return value
 
+    def _padded(self, dim: str, operand: int, place: int) -> Floats:
+        """A dimension's part of a tile."""
+        known, stage = self.known[dim], self.routes[dim].depths[operand][place] - 1
+        if stage not in known:
+            steps, side = self.of_dim[dim], self.of_dim[dim][:, -1]
+            whole = -(-self.frame.extents[dim] // side) * side
+            known[stage] = np.minimum(steps[:, stage], whole).astype(np.float64)
+        made: Floats = known[stage]
+        return made
+
+    def _ones(self) -> Floats:
+        known = next(iter(self.known.values()))
+        if self.many not in known.setdefault("ones", {}):
+            known["ones"][self.many] = np.ones(self.many)
+        made: Floats = known["ones"][self.many]
+        return made
+
     def sides(self) -> list[Floats]:
-        """Elements or instances along each axis: rows and columns, then the fan-outs' axes."""
+        """Elements or instances along each contested axis."""
         found = []
         for axis, (_, dims) in enumerate(self.frame.axes):
-            made = np.ones(self.many)
-            for dim in self.routes:
-                if dim in dims and self.frame.contested[axis]:
-                    made *= self._places(dim, axis)
-            found.append(made)
+            if self.frame.contested[axis]:
+                made = self._ones()
+                for dim in self.routes:
+                    if dim in dims:
+                        made = made * self._places(dim, axis)
+                found.append(made)
         return found
 
 
