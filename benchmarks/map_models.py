@@ -2,9 +2,10 @@
 
     python benchmarks/map_models.py [--on peers-target] [--repeats 3]
 
-A BERT-Base encoder block at l=512, a Llama-3-8B decode block behind 4,095 cached tokens, every
-distinct layer of ResNet-50 unfused, and the whole of ResNet-50 fused; all operators costed, after
-compilation, each time by a search that knows nothing yet. Medians; the most memory of the process
+A BERT-Base encoder block at l=512, a Llama-3-8B decode block behind 4,095 cached tokens, and the
+whole of ResNet-50 fused; every distinct layer of ResNet-50 unfused, there and on the machines of
+three levels and several arrays; any factors, all operators costed, after compilation, each time by
+a search that knows nothing yet. Medians; the most memory of the process
 at the end. A table on stdout, and one line of JSON last.
 """
 
@@ -28,6 +29,8 @@ from inferstack.mapping.inner import Searcher
 from inferstack.mapping.plan import ModelPlan, plan
 from inferstack.models.architecture import build
 from inferstack.models.scenario import Scenario
+
+THREE_LEVELS = ("survey-analytic", "eyeriss", "simba", "tpu-v4i")
 
 
 def block(model: str, scenario: Scenario) -> KernelGraph:
@@ -83,13 +86,15 @@ def main() -> None:
     resnet = kernels_of(build("resnet50", Scenario.encode(1)))
     planned(block("minilm-l6", Scenario.encode(16)), machine, "energy", False)  # compiles
     cases = {
-        "bert-base block, l=512, fused": (encoder, "energy", True, given.repeats),
-        "bert-base block, l=512, EDP": (encoder, "edp", True, given.repeats),
-        "llama-3-8b decode block, 4,095 cached": (decoder, "edp", True, given.repeats),
-        "resnet50, each layer alone": (resnet, "edp", False, 1),
-        "resnet50, fused": (resnet, "energy", True, 1),
+        "bert-base block, l=512, fused": (encoder, machine, "energy", True, given.repeats),
+        "bert-base block, l=512, EDP": (encoder, machine, "edp", True, given.repeats),
+        "llama-3-8b decode block, 4,095 cached": (decoder, machine, "edp", True, given.repeats),
+        "resnet50, fused": (resnet, machine, "energy", True, 1),
     }
-    rows = {name: figures(c[0], machine, *c[1:]) for name, c in cases.items()}
+    for name in (given.on, *THREE_LEVELS):
+        on = load_accelerator(name)
+        cases[f"resnet50, each layer alone, {name}"] = (resnet, on, "edp", False, 1)
+    rows = {name: figures(*case) for name, case in cases.items()}
     print(
         f"{'on ' + machine.name:42}{'s':>7}{'energy':>9}{'cycles':>9}{'DRAM':>9}   saved by fusion"
     )

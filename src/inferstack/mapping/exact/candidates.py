@@ -117,8 +117,9 @@ def _stacked(columns: list[Floats], rows: int) -> Floats:
 class Candidates:
     """What each choice is worth. rows: by dimension, the chain of each candidate.
 
-    terms: (candidates, terms). tiles: (candidates, stores). sides: (candidates, contested axes). alone: where
-    the terms hold a partner's share, what the candidate is worth whatever the partner does.
+    terms: (candidates, terms). tiles: (candidates, stores). sides: (candidates, contested axes).
+    alone: where the terms hold a partner's share, what the candidate is worth whatever the partner
+    does.
     """
 
     dims: tuple[str, ...]
