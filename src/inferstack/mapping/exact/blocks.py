@@ -213,20 +213,21 @@ class Planner:
         return replace(made[0], dims=(route.dim,), rows=(steps,), terms=least, alone=beside)
 
     def _shares(self, route: Route) -> list[Integers]:
-        """(1, stages) each: one tile that is whole, or spread as far as it goes along any fan-outs.
+        """(1, stages) each: one tile that is whole, or spread as far as it goes along any axes.
 
         Of tiles that are counted, fewer and larger ones overlap less; so for each term the least is
-        the one that is spread along just the fan-outs of which the first instance counts alone.
+        the one that is spread along just the axes of which the first instance counts alone, and
+        whose places are not multiplied in (`sharing`).
         """
         import numpy as np
 
-        usable = sorted({axis[0] for axis in route.axes if axis is not None})
+        usable = [axis for axis in route.axes if axis is not None]
         found = []
         for spread in itertools.product((False, True), repeat=len(usable)):
-            fans = {fan for fan, along in zip(usable, spread, strict=True) if along}
+            along = {axis for axis, own in zip(usable, spread, strict=True) if own}
             steps, size = list[int](), self.extents[route.dim]
             for stage, axis in zip(route.stages, route.axes, strict=True):
-                if axis is not None and axis[0] in fans and stage.size is not None:
+                if axis in along and stage.size is not None:
                     size = -(-size // stage.size)
                 steps.append(size)
             found.append(np.array([steps], dtype=np.int64))
