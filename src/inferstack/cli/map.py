@@ -70,8 +70,7 @@ def register(app: typer.Typer) -> None:
             bool,
             typer.Option(
                 "--perfect",
-                help="Only factors that divide: a smaller space, much faster on machines with "
-                "several arrays.",
+                help="Only factors that divide: a smaller space, searched faster.",
             ),
         ] = False,
         budget: Annotated[
@@ -80,6 +79,14 @@ def register(app: typer.Typer) -> None:
                 min=0, help="Seconds for each search, behind which the best so far is taken."
             ),
         ] = None,
+        workers: Annotated[
+            int,
+            typer.Option(
+                min=1,
+                help="Processes that search distinct operators side by side; the result is the "
+                "same.",
+            ),
+        ] = 1,
         store: Annotated[
             Path | None,
             typer.Option(
@@ -139,6 +146,7 @@ def register(app: typer.Typer) -> None:
                 fuse=fuse,
                 perfect=perfect,
                 budget_s=budget,
+                workers=workers,
                 store=store,
                 out=out,
                 export=export,
@@ -155,6 +163,7 @@ class Wishes:
     fuse: bool
     perfect: bool
     budget_s: float | None
+    workers: int
     store: Path | None
     out: Path | None
     export: str | None
@@ -182,6 +191,7 @@ def _plan(session: Session, graph: Graph, on: str, wishes: Wishes) -> None:
         perfect=wishes.perfect,
         store=None if wishes.store is None else OptimumStore(wishes.store),
         budget_s=math.inf if wishes.budget_s is None else wishes.budget_s,
+        workers=wishes.workers,
     )
     with session.progress() as progress:
         found = plan(kernels_of(graph), accelerator, searcher, fuse=wishes.fuse, progress=progress)

@@ -87,6 +87,8 @@ def plan(
 ) -> ModelPlan | Infeasible:
     """Maps every operator and chooses what to fuse, for the searcher's objective."""
     setting = Setting(graph=graph, accelerator=accelerator, inner=searcher)
+    wanted = [kernel.contraction for kernel in graph.kernels if kernel.contraction is not None]
+    searcher.look_ahead(wanted, accelerator, progress)
     found = choose(setting, searcher.objective, fuse=fuse, progress=progress)
     if isinstance(found, Infeasible):
         return found

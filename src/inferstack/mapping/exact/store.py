@@ -26,7 +26,7 @@ from inferstack.mapping.nest import Mapping
 
 FORMAT = 1
 """Of the file; a file of a later one is refused."""
-MODEL = 1
+MODEL = 2
 """Of costs and of the space: entries of another one are never found."""
 PATIENCE_S = 30.0
 
