@@ -101,10 +101,9 @@ def optimum(
     """The best mapping of the space.
 
     perfect: only steps that divide. most_cycles: mappings of more cycles are out of the space.
-    budget_s: give up the proof after so long, with the best so far; so does Ctrl-C, once there is
-    a best. Ties go to less energy (for energy: to fewer cycles), then to the first in a fixed
-    order. Raises UnknownNameError for an objective that does not exist, InputError for sizes that
-    are none.
+    budget_s: give up the proof after so long, with the best so far; so does Ctrl-C, the first time.
+    Ties go to less energy (for energy: to fewer cycles), then to the first in a fixed order. Raises
+    UnknownNameError for an objective that does not exist, InputError for sizes that are none.
     """
     if objective not in OBJECTIVES:
         raise UnknownNameError("search", "objective", objective, OBJECTIVES)
@@ -142,19 +141,23 @@ class _Search:
         self.opened: bool | None = None
 
     def run(self) -> Optimum | Infeasible:
-        """Both passes."""
+        """Both passes. Ctrl-C ends them as soon as there is a best; a second one ends all."""
         try:
-            if not self.perfect:
-                self._pass(perfect=True)
-            self._pass(perfect=self.perfect)
+            self._passes()
         except KeyboardInterrupt:
+            self.budget_s = 0.0
             if self.winner is None:
-                raise
-            if self.opened is not self.perfect:
+                self._passes()
+            elif self.opened is not self.perfect:
                 self._begin(perfect=self.perfect)
         if self.winner is None:
             return self._infeasible()
         return self._found()
+
+    def _passes(self) -> None:
+        if not self.perfect:
+            self._pass(perfect=True)
+        self._pass(perfect=self.perfect)
 
     def _begin(self, *, perfect: bool) -> None:
         """Opens all skeletons, the one of the least bound first."""
