@@ -44,6 +44,19 @@ def test_unfused_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["dram_bytes"] >= row["compulsory_dram_bytes"] for row in plan["rows"])
 
 
+def test_workers_and_no_time(capsys: pytest.CaptureFixture[str]) -> None:
+    plans = []
+    for more in ([], ["--workers", "2"]):
+        assert main([*SMALL, "--no-fuse", "--format", "json", "--quiet", *more]) == 0
+        plans.append(capsys.readouterr().out)
+    assert plans[0] == plans[1]
+    assert main([*SMALL, "--no-fuse", "--budget", "0", "--quiet"]) == 0
+    shown = capsys.readouterr().out
+    assert "searches were stopped; the best that was found, the optimum of each at most" in shown
+    assert main([*SMALL, "--no-fuse", "--quiet"]) == 0
+    assert "proven optimal for edp, every operator on its own" in capsys.readouterr().out
+
+
 def test_perfect_factors_are_another_space(capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for more in ([], ["--perfect"]):

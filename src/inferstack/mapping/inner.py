@@ -25,7 +25,8 @@ class Searcher:
     """A `fused.setting.Inner`. perfect: only steps that divide.
 
     store: of proven optima, on disk. budget_s: seconds for each search, behind which the best so
-    far is taken. unproven: how many were. workers: processes that `look_ahead` may use; the result
+    far is taken. unproven: how many were; gap: by which share an optimum of these may be lower.
+    workers: processes that `look_ahead` may use; the result
     does not depend on it. Raises UnknownNameError for an objective that does not exist.
     """
 
@@ -35,6 +36,7 @@ class Searcher:
     budget_s: float = math.inf
     workers: int = 1
     unproven: int = 0
+    gap: float = 0.0
     known: dict[object, Scheduled | Infeasible] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,6 +109,7 @@ class Searcher:
         if not found.proven:
             # Over its budget, or interrupted: then the rest is found as fast as it can be.
             self.unproven += 1
+            self.gap = max(self.gap, found.gap)
             self.budget_s = 0.0 if self.budget_s == math.inf else self.budget_s
 
 
@@ -124,10 +127,11 @@ class _Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """proven: or infeasible."""
+    """proven: or infeasible. gap: by which share the optimum may be lower."""
 
     result: Scheduled | Infeasible
     proven: bool
+    gap: float = 0.0
 
 
 def _key(contraction: Contraction, accelerator: Accelerator) -> object:
@@ -161,6 +165,7 @@ def _searched(job: _Job) -> _Found:
             certificate=found.proof.text(),
         ),
         proven=found.proof.optimal,
+        gap=found.gap,
     )
 
 

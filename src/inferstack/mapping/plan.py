@@ -61,7 +61,7 @@ class ModelPlan:
 
     unfused: the same model, each operator on its own; alone: its schedules, each distinct shape
     once. unproven: searches that were stopped before their proof; with any, the plan is the best
-    that was found.
+    that was found. gap: by which share the optimum of any of them may be lower.
     """
 
     model: str
@@ -75,6 +75,7 @@ class ModelPlan:
     alone: tuple[Scheduled, ...]
     proof: FusionProof
     unproven: int
+    gap: float
 
 
 def plan(
@@ -105,6 +106,7 @@ def plan(
         alone=_alone(found.unfused),
         proof=found.proof,
         unproven=searcher.unproven,
+        gap=searcher.gap,
     )
 
 

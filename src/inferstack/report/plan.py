@@ -81,7 +81,10 @@ def _footnote(plan: ModelPlan) -> str:
         )
         lines.append(f"fusion: {gain}")
     if plan.unproven:
-        lines.append(f"not proven: {plan.unproven} searches were stopped; the best that was found")
+        lines.append(
+            f"not proven: {plan.unproven} searches were stopped; the best that was found, the "
+            f"optimum of each at most {shown.percent(plan.gap)} lower"
+        )
     else:
         lines.append(plan.proof.text())
     lines.append(
@@ -113,6 +116,7 @@ def to_json(plan: ModelPlan) -> dict[str, Any]:
         "totals": _totals_json(plan.totals),
         "unfused": _totals_json(plan.unfused),
         "unproven_searches": plan.unproven,
+        "unproven_gap": plan.gap,
         "proof": {
             "partitions": plan.proof.partitions,
             "groups": plan.proof.groups,

@@ -66,10 +66,11 @@ class Proof:
     def text(self) -> str:
         """In words, the space included."""
         proven = "proven optimal" if self.optimal else "not proven optimal"
+        left = "" if self.optimal else f", {self.open:,} open, none under {self.bound:,.6g}"
         return (
             f"{proven} for {self.objective}: {self.space_size:,} mappings, of which "
             f"{self.pruned_by_dominance:,} are no better than others, {self.misfits:,} do not "
-            f"fit, {self.pruned_by_bound:,} cannot be better, {self.evaluated:,} evaluated; "
+            f"fit, {self.pruned_by_bound:,} cannot be better, {self.evaluated:,} evaluated{left}; "
             f"the space: {self.space}"
         )
 

@@ -62,6 +62,8 @@ class FusionProof:
 
     def text(self) -> str:
         """One readable line."""
+        if not self.groups:
+            return f"proven optimal for {self.objective}, every operator on its own"
         return (
             f"proven optimal for {self.objective} over {self.partitions:,} partitions: "
             f"{self.groups:,} groups in {self.options:,} ways, of which {self.misfits:,} do not "
