@@ -11,6 +11,7 @@ import pytest
 from inferstack.cli.main import main
 
 SMALL = ["map", "minilm-l6", "--seq-len", "16"]
+UNPROVEN = ["map", "minilm-l6", "--seq-len", "100", "--no-fuse", "--on", "simba"]
 
 
 @pytest.mark.slow
@@ -50,7 +51,7 @@ def test_workers_and_no_time(capsys: pytest.CaptureFixture[str]) -> None:
         assert main([*SMALL, "--no-fuse", "--format", "json", "--quiet", *more]) == 0
         plans.append(capsys.readouterr().out)
     assert plans[0] == plans[1]
-    assert main(["map", "minilm-l6", "--seq-len", "100", "--no-fuse", "--budget", "0"]) == 0
+    assert main([*UNPROVEN, "--budget", "0"]) == 0
     shown = capsys.readouterr().out
     assert "searches were stopped; the best that was found, the optimum of each at most" in shown
     assert main([*SMALL, "--no-fuse", "--quiet"]) == 0

@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 
 from inferstack.core.errors import InferStackError, UnknownNameError
@@ -24,10 +25,10 @@ from inferstack.mapping.search import OBJECTIVES
 class Searcher:
     """A `fused.setting.Inner`. perfect: only steps that divide.
 
-    store: of proven optima, on disk. budget_s: seconds for each search, behind which the best so
-    far is taken. unproven: how many were; gap: by which share an optimum of these may be lower.
-    workers: processes that `look_ahead` may use; the result
-    does not depend on it. Raises UnknownNameError for an objective that does not exist.
+    store: of proven optima, on disk. budget_s: seconds for each search, after which the best so far
+    is taken. unproven: how many were. gap: by which share an optimum of these may be lower.
+    workers: processes that `look_ahead` may use; what is proven does not depend on it. Raises
+    UnknownNameError for an objective that does not exist.
     """
 
     objective: str
@@ -69,13 +70,14 @@ class Searcher:
         """
         jobs = {_key(one, accelerator): self._job(one, accelerator) for one in wanted}
         jobs = {key: job for key, job in jobs.items() if key not in self.known}
-        if min(self.workers, len(jobs)) < 2:
+        workers = min(self.workers, len(jobs))
+        if workers < 2:
             return
         advance = counted(progress, "searching schedules", len(jobs))
         largest = sorted(jobs, key=lambda key: -jobs[key].contraction.macs)
         # A fresh interpreter each: a copy of this one could hold another thread's lock.
         context = multiprocessing.get_context("spawn")
-        workers = min(self.workers, len(jobs))
+        others = multiprocessing.active_children()
         with ProcessPoolExecutor(workers, context, initializer=_leave_interrupts) as pool:
             try:
                 futures = {pool.submit(_attempted, jobs[key]): key for key in largest}
@@ -85,8 +87,11 @@ class Searcher:
                         self._keep(futures[future], found)
                     # Else it is searched again here, where the error has a place to go.
                     advance(1)
+            except BrokenProcessPool:
+                # A process was ended from outside; what it did not do is done here.
+                return
             except KeyboardInterrupt:
-                children = multiprocessing.active_children()
+                children = [c for c in multiprocessing.active_children() if c not in others]
                 pool.shutdown(wait=False, cancel_futures=True)
                 for child in children:
                     child.terminate()
@@ -107,10 +112,11 @@ class Searcher:
     def _keep(self, key: object, found: _Found) -> None:
         self.known[key] = found.result
         if not found.proven:
-            # Over its budget, or interrupted: then the rest is found as fast as it can be.
             self.unproven += 1
             self.gap = max(self.gap, found.gap)
-            self.budget_s = 0.0 if self.budget_s == math.inf else self.budget_s
+        if found.interrupted:
+            # Then the rest is found as fast as it can be.
+            self.budget_s = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +133,15 @@ class _Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """proven: or infeasible. gap: by which share the optimum may be lower."""
+    """proven: or infeasible. gap: by which share the optimum may be lower.
+
+    interrupted: by Ctrl-C.
+    """
 
     result: Scheduled | Infeasible
     proven: bool
     gap: float = 0.0
+    interrupted: bool = False
 
 
 def _key(contraction: Contraction, accelerator: Accelerator) -> object:
@@ -166,6 +176,7 @@ def _searched(job: _Job) -> _Found:
         ),
         proven=found.proof.optimal,
         gap=found.gap,
+        interrupted=found.interrupted,
     )
 
 

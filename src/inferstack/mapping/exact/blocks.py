@@ -54,17 +54,19 @@ class Planner:
                 for fan, fan_out in enumerate(accelerator.fan_outs)
                 for place in range(len(fan_out.axes))
             ),
-            contested=tuple(self._contested(size, dims) for size, dims in self.axes),
+            contested=tuple(self._contested(axis) for axis in range(len(self.axes))),
         )
         self.twins = self._twins()
         self.routes: dict[tuple[str, Skeleton], Route] = {}
         self.known: dict[object, list[Draft]] = {}
         self.of_chains: dict[object, Known] = {}
 
-    def _contested(self, size: int, dims: tuple[str, ...]) -> bool:
-        """Whether what one dimension takes of an axis may be more than others leave."""
+    def _contested(self, axis: int) -> bool:
+        """Whether what one dimension takes of an axis may be more than others leave, or than it
+        has: one that may lie along rows and columns."""
+        size, dims = self.axes[axis]
         own = [dim for dim in dims if dim in self.extents]
-        return len(own) > 1 or any(self.side(dim) > size for dim in own)
+        return len(own) > 1 or (axis < ARRAY_AXES and any(self.side(dim) > size for dim in own))
 
     def _groups(self) -> tuple[list[tuple[str, ...]], set[str]]:
         """Dimensions that share an index, and alone; those that need every multiple."""
@@ -182,15 +184,16 @@ class Planner:
         from inferstack.mapping.exact.values import alone, drafted
 
         route = routes[own]
+        widest = self._alone_at_sides(route)
         steps = chains(
             self.extents[route.dim],
             route.stages,
             self.side(route.dim),
             self.perfect,
             route.dim in self.every,
-            self._alone_at_sides(route),
+            widest,
         )
-        key = (route.dim, route.stages, route.axes, len(steps))
+        key = (route.dim, route.stages, route.axes, widest)
         known = {route.dim: self.of_chains.setdefault(key, {})}
         if len(routes) == 1:
             return drafted(self.frame, routes, (steps,), (steps,), terms, stores, known)
@@ -221,15 +224,16 @@ class Planner:
         """
         import numpy as np
 
-        usable = [axis for axis in route.axes if axis is not None]
+        extent = self.extents[route.dim]
+        axes = [number for number, axis in enumerate(route.axes) if axis is not None]
         found = []
-        for spread in itertools.product((False, True), repeat=len(usable)):
-            along = {axis for axis, own in zip(usable, spread, strict=True) if own}
-            steps, size = list[int](), self.extents[route.dim]
-            for stage, axis in zip(route.stages, route.axes, strict=True):
-                if axis in along and stage.size is not None:
-                    size = -(-size // stage.size)
-                steps.append(size)
+        for spread in itertools.product((False, True), repeat=len(axes)):
+            sizes = [1] * len(route.stages)
+            for number in itertools.compress(axes, spread):
+                sizes[number] = route.stages[number].size or 1
+            # Nested, as chains are: from the inside out.
+            step = -(-extent // math.prod(sizes))
+            steps = [step * math.prod(sizes[stage + 1 :]) for stage in range(len(sizes))]
             found.append(np.array([steps], dtype=np.int64))
         return found
 
@@ -270,7 +274,7 @@ class Planner:
         """All pairs of the candidates of two dimensions that overlap."""
         import numpy as np
 
-        from inferstack.mapping.exact.values import beyond, values
+        from inferstack.mapping.exact.values import overlaps, values
 
         halves = (first, second)
         routes = [self.route(half.dims[0], skeleton) for half in halves]
@@ -281,7 +285,7 @@ class Planner:
         made = together(alone[0], alone[1])
         # Where they overlap, the figure is no product of theirs.
         over = [
-            beyond(self.frame, route, half.rows[0], terms, stores, {})
+            overlaps(self.frame, route, half.rows[0], terms, stores, {})
             for route, half in zip(routes, halves, strict=True)
         ]
         for number, figures in enumerate((made.terms, made.tiles)):
@@ -306,7 +310,7 @@ def _slope(operand: Operand, names: tuple[str, ...]) -> tuple[int, int]:
 
 
 def together(first: Candidates, second: Candidates) -> Candidates:
-    """All pairs of the candidates of two blocks that overlap with nothing."""
+    """All pairs of the candidates of two blocks, as if they did not overlap."""
     import numpy as np
 
     def products(own: Floats, other: Floats) -> Floats:

@@ -26,7 +26,8 @@ class Frame:
 
     slopes: by operand, pairs of dimensions that share an index, with their coefficients in lowest
     terms. axes: (size, dimensions) of rows, columns, and of each (fan-out, axis) of fan_axes.
-    contested: axes that several dimensions may lie along; on the others every chain fits.
+    contested: axes where a chain may not fit: several dimensions may lie along them, or one along
+    two sides. On the others every chain does.
     """
 
     extents: dict[str, int]

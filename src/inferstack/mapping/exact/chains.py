@@ -16,7 +16,6 @@ first instance's share of the last chunk depends on them; so they are where tile
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -78,6 +77,7 @@ def chains(
     """
     import numpy as np
 
+    assert stages[0].size is None, "loops may stand above everything"
     spread = any(stage.size is not None for stage in stages)
     sides = innermost(extent, side, perfect, (every or spread) and not perfect)
     found = np.array([[e] for e in sides], dtype=np.int64)
@@ -87,9 +87,6 @@ def chains(
         found = _widened(extent, found, stages[number], perfect, every or spread)
         if widest and spread and number == len(stages) - 1 and stages[number].size is None:
             found = _widest(extent, found, side)
-    if stages[0].size is not None:
-        fits = -(-extent // found[:, 0]) <= stages[0].size
-        found = found[fits]
     found = np.ascontiguousarray(found)
     found.setflags(write=False)
     return found
@@ -145,17 +142,4 @@ def count_chains(extent: int, stages: tuple[Stage, ...], side: int, perfect: boo
                 outer = min(j * step, -(-extent // step) * step)
                 made[outer] = made.get(outer, 0) + count
         found = made
-    if stages[0].size is not None:
-        size = stages[0].size
-        found = {step: n for step, n in found.items() if -(-extent // step) <= size}
     return sum(found.values())
-
-
-def pairs(first: Integers, second: Integers) -> tuple[Integers, Integers]:
-    """Row numbers of all pairs."""
-    import numpy as np
-
-    made = np.array(
-        list(itertools.product(range(len(first)), range(len(second)))), dtype=np.int64
-    ).reshape(-1, 2)
-    return made[:, 0], made[:, 1]

@@ -240,7 +240,7 @@ def values(
     return drafted(frame, routes, steps, steps, terms, stores, {}).made()
 
 
-def beyond(
+def overlaps(
     frame: Frame,
     route: Route,
     steps: Integers,
@@ -287,12 +287,12 @@ def alone(
 ) -> list[Floats]:
     """By figure: what candidates are worth beside any one of a partner that overlaps.
 
-    With v the elements of all tiles and w those `beyond`, and v' and w' of the partner, a count is
-    v v' - w w', which is (v - w) w' + v (v' - w'). So where v - w and v are no more, and all else,
-    no partner makes it worth more.
+    With v the elements of all tiles and w their `overlaps`, and v' and w' of the partner, a count
+    is v v' - w w', which is (v - w) w' + v (v' - w'). So where v - w and v are no more, and all
+    else, no partner makes it worth more.
     """
     terms = tuple(term for term in terms if not term.axes)
     own = drafted(frame, (route,), (steps,), (steps,), terms, stores, known)
-    over, _ = beyond(frame, route, steps, terms, stores, known)
+    over, _ = overlaps(frame, route, steps, terms, stores, known)
     left = [own.terms[number] - column for number, column in over.items()]
     return [*own.terms, *own.tiles, *own.sides, *left]
