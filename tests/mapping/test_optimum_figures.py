@@ -148,6 +148,7 @@ def _holds(made: Optimum | Infeasible, true: float) -> None:
         + proof.pruned_by_dominance
         + proof.open
     )
+    assert min(proof.open, proof.pruned_by_dominance, proof.pruned_by_bound) >= 0
     assert not proof.optimal or math.isclose(made.cost.energy_pj, true)
 
 

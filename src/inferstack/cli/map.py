@@ -76,7 +76,7 @@ def register(app: typer.Typer) -> None:
         budget: Annotated[
             float | None,
             typer.Option(
-                min=0, help="Seconds for each search, behind which the best so far is taken."
+                min=0, help="Seconds for each search, after which the best so far is taken."
             ),
         ] = None,
         workers: Annotated[

@@ -233,7 +233,7 @@ class _Search:
         )  # fmt: skip
         rows = len(packed.blocks[0])
         step = max(SMALLEST_SLICE, min(LARGEST_SLICE, SLICE * rows // packed.combinations))
-        for first in range(0, rows, step):
+        for first in range(packed.begun, rows, step):
             found, counts = self.best.copy(), np.zeros(3, dtype=np.int64)
             explore(
                 self.screen.kind, first, min(first + step, rows), packed.start, packed.terms,
@@ -241,6 +241,7 @@ class _Search:
                 found, self.most_cycles, counts,
             )  # fmt: skip
             self.counts = [old + int(new) for old, new in zip(self.counts, counts, strict=True)]
+            packed.begun = min(first + step, rows)
             if (found[0], found[1]) < (self.best[0], self.best[1]):
                 self.winner = (self.planner, packed, found)
                 self.best[:] = found

@@ -63,9 +63,12 @@ class Drafted:
     bound: tuple[float, float]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Packed:
-    """One skeleton, as arrays for the kernel. order: of each block, candidates by their bound."""
+    """One skeleton, as arrays for the kernel; of each block, candidates by their bound.
+
+    begun: candidates of the first block that have been walked.
+    """
 
     skeleton: Skeleton
     blocks: list[Candidates]
@@ -77,11 +80,13 @@ class Packed:
     level_of: Array
     bits: Array
     bound: tuple[float, float]
+    begun: int = 0
 
     @property
     def combinations(self) -> int:
         """What is left."""
-        return math.prod(len(block) for block in self.blocks)
+        rest = math.prod(len(block) for block in self.blocks[1:])
+        return (len(self.blocks[0]) - self.begun) * rest
 
 
 class Screen:
