@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferstack.core.infeasible import Infeasible
+from inferstack.cost.cost import Cost, cost
+from inferstack.cost.programs.vector import vector_cost, vector_operator
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Graph
 from inferstack.mapping.contraction import contraction
-from inferstack.mapping.cost import Cost, cost
 from inferstack.mapping.epilogue import NO_EPILOGUE, epilogue_of
-from inferstack.mapping.fusion import best_fusion
-from inferstack.mapping.greedy import greedy
 from inferstack.mapping.nest import Mapping
-from inferstack.mapping.search import OBJECTIVES, search
 from inferstack.mapping.tiled import Tiling, tiled_mapping, tiling_of
-from inferstack.mapping.vector import vector_cost, vector_operator
+from inferstack.schedule.epilogues import best_fusion
+from inferstack.schedule.gemmini import greedy
+from inferstack.schedule.tiles.optimum import OBJECTIVES, search
 from inferstack.simulate.run import Simulator, simulate_operator
 from inferstack.testing.integer_graphs import IntegerGraph
 from inferstack.testing.machines import resized

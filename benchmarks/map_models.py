@@ -24,11 +24,11 @@ from typing import Any
 from inferstack.core.infeasible import Infeasible
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
-from inferstack.mapping.fused.kernels import KernelGraph, kernels_of
-from inferstack.mapping.inner import Searcher
-from inferstack.mapping.plan import ModelPlan, plan
+from inferstack.mapping.kernels import KernelGraph, kernels_of
 from inferstack.models.architecture import build
 from inferstack.models.scenario import Scenario
+from inferstack.schedule.plan import ModelPlan, plan
+from inferstack.schedule.searcher import Searcher
 
 THREE_LEVELS = ("survey-analytic", "eyeriss", "simba", "tpu-v4i")
 

@@ -18,13 +18,13 @@ import sys
 import time
 from typing import Any
 
+from inferstack.cost.cost import nest_cost
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
-from inferstack.mapping.cost import nest_cost
-from inferstack.mapping.exact.optimum import Optimum, optimum
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.shapes import convolution, matmul
+from inferstack.schedule.nests.optimum import Optimum, optimum
 
 TARGET = "peers-target"
 WORK = {

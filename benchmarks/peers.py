@@ -3,7 +3,7 @@
     python benchmarks/peers.py [--peers-python PATH] [--python PYTHON3.12] [--repeats 5]
 
 AccelForge lives in an environment of its own, `.peers`, made at the first run (720 MB; it needs
-Python 3.12 or newer, which --python gives). Its input is what `mapping.exchange` writes. It runs as
+Python 3.12 or newer, which --python gives). Its input is what `exchange` writes. It runs as
 it gives its best results on this machine: both orders of the two memories, no spilled partial sums
 (it would charge them at the width of a result), perfect factors. Its time is that of both orders,
 as nobody knows beforehand which is the better one; its best single order is given too.
@@ -33,14 +33,14 @@ from pathlib import Path
 from typing import Any
 
 from inferstack.core.errors import InputError
+from inferstack.cost.cost import Cost, nest_cost
+from inferstack.exchange import accelforge
+from inferstack.exchange.accelforge_nest import mapping_from
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
-from inferstack.mapping.cost import Cost, nest_cost
-from inferstack.mapping.exact.optimum import Optimum, optimum
-from inferstack.mapping.exchange import accelforge
-from inferstack.mapping.exchange.accelforge_nest import mapping_from
 from inferstack.mapping.shapes import convolution, matmul
+from inferstack.schedule.nests.optimum import Optimum, optimum
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENVIRONMENT = REPOSITORY / ".peers"

@@ -2,7 +2,7 @@
 
     python benchmarks/random_mappings.py [--count 100000] [--on peers-target] [--figure F.svg]
 
-Random valid mappings of each operator, drawn uniformly over the stated space (`mapping.exact`), and
+Random valid mappings of each operator, drawn uniformly over the stated space (`schedule.nests`), and
 how their energy times delay is distributed over the proven optimum; the same where the array is
 full, and with perfect factors alone. Then the sizes of the mapspaces, and what of them the proofs
 had to touch. All figures are modelled, int8. Tables on stdout, one line of JSON last.
@@ -24,9 +24,9 @@ import numpy as np
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
-from inferstack.mapping.exact.optimum import Optimum, optimum
-from inferstack.mapping.exact.sample import Sample, Sampler
 from inferstack.mapping.shapes import convolution, matmul
+from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.nests.sample import Sample, Sampler
 from mapspace_figure import figure
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from inferstack.core.infeasible import Infeasible
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction, contraction, is_contraction
-from inferstack.mapping.operators import GREEDY, Mapped, map_contraction
-from inferstack.mapping.search import OBJECTIVES
 from inferstack.models.architecture import build
 from inferstack.models.scenario import Scenario
+from inferstack.schedule.operators import GREEDY, Mapped, map_contraction
+from inferstack.schedule.tiles.optimum import OBJECTIVES
 
 INT8_BITS = 8
 

@@ -25,9 +25,9 @@ from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Graph, TensorRole
 from inferstack.mapping.nest import Mapping
-from inferstack.mapping.operators import GREEDY, map_operators
 from inferstack.ops.builder import GraphBuilder
 from inferstack.ops.quantization import dyadic, softmax_attributes
+from inferstack.schedule.operators import GREEDY, map_operators
 from inferstack.simulate.run import simulate_graph
 
 WIDTH, HEADS, INNER = 768, 12, 3072

@@ -1,6 +1,6 @@
 """A brute-force interpreter of nests on machines with fan-outs: walks every loop in every instance.
 
-It shares nothing with `inferstack.mapping.flow` but the nodes, the contraction's indices and the
+It shares nothing with `inferstack.cost.sequencer` but the nodes, the contraction's indices and the
 accelerator: the oracle of its property tests. All instances walk in step; an operand's load runs
 when a loop that moves it, or one outside of such a loop, has gone on since the last time.
 """

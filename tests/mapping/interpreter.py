@@ -1,6 +1,6 @@
 """A brute-force interpreter of nests: walks every loop, moves every element, counts every byte.
 
-It shares nothing with `inferstack.mapping.traffic` but the nodes, the contraction's indices and the
+It shares nothing with `cost.programs.traffic` but the nodes, the indices of the contraction and the
 accelerator: the oracle of the property tests.
 """
 

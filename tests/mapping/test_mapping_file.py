@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from inferstack.core.errors import InferStackError, InputError
+from inferstack.cost.cost import nest_cost
 from inferstack.hardware.load import load_accelerator
-from inferstack.mapping.cost import nest_cost
-from inferstack.mapping.exact import store as stores
-from inferstack.mapping.exact.optimum import Optimum, optimum
-from inferstack.mapping.exact.store import OptimumStore, stored_optimum
 from inferstack.mapping.mapping_file import load_mapping, mapping_text, save_mapping
 from inferstack.mapping.shapes import convolution, matmul
+from inferstack.schedule import store as stores
+from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.store import OptimumStore, stored_optimum
 
 WANTED = matmul(m=64, n=48, k=32, name="proj")
 TARGET = load_accelerator("peers-target")
@@ -177,7 +177,7 @@ def test_another_machine_objective_or_space_is_another_entry() -> None:
 WRITES_MANY = """
 import sys
 from pathlib import Path
-from inferstack.mapping.exact.store import OptimumStore
+from inferstack.schedule.store import OptimumStore
 
 store = OptimumStore(Path(sys.argv[1]))
 for number in range(50):

@@ -18,13 +18,13 @@ from inferstack.hardware.area import with_capacities
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Work
 from inferstack.mapping.mapping_file import load_mapping
-from inferstack.mapping.operators import GREEDY
 from inferstack.models.data import Pairs
 from inferstack.optimize.decide import FUSED, Step, schedules_of
 from inferstack.optimize.machines import with_swapped_memories, with_units
 from inferstack.optimize.result import Optimization
 from inferstack.optimize.stack import Request, optimize
 from inferstack.optimize.stages import Stages
+from inferstack.schedule.operators import GREEDY
 from inferstack.testing.integer_graphs import IntegerGraph
 
 from .conftest import SENTENCES

@@ -163,8 +163,8 @@ def _rows(asked: tuple[Workload, ...], counted: Convention, on: str | None) -> l
     analyses = [analyze(workload, counted) for workload in asked]
     if on is None:
         return [(analysis, None) for analysis in analyses]
+    from inferstack.cost.analytic import roof_of, workload_costs
     from inferstack.hardware.load import load_accelerator
-    from inferstack.mapping.analytic import roof_of, workload_costs
 
     machine = load_accelerator(on)
     return [
@@ -182,8 +182,8 @@ def _rows(asked: tuple[Workload, ...], counted: Convention, on: str | None) -> l
 
 def _draw(session: Session, rows: list[Row], by: Group, machine: str, path: Path) -> None:
     from inferstack.analysis.roofline import roofline
+    from inferstack.cost.analytic import roof_of
     from inferstack.hardware.load import load_accelerator
-    from inferstack.mapping.analytic import roof_of
     from inferstack.report.analysis import GROUPS, size_of
     from inferstack.report.roofline import write_roofline
 

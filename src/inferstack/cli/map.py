@@ -172,14 +172,14 @@ class Wishes:
 
 def _plan(session: Session, graph: Graph, on: str, wishes: Wishes) -> None:
     from inferstack.core.infeasible import Infeasible
+    from inferstack.exchange.format import formats
     from inferstack.hardware.load import load_accelerator
-    from inferstack.mapping.exact.store import OptimumStore
-    from inferstack.mapping.exchange.format import formats
-    from inferstack.mapping.fused.kernels import kernels_of
-    from inferstack.mapping.inner import Searcher
-    from inferstack.mapping.plan import plan
+    from inferstack.mapping.kernels import kernels_of
     from inferstack.report import plan as report
     from inferstack.report.path import check_folder
+    from inferstack.schedule.plan import plan
+    from inferstack.schedule.searcher import Searcher
+    from inferstack.schedule.store import OptimumStore
 
     accelerator = load_accelerator(on)
     if wishes.export is not None and wishes.export not in formats():
@@ -210,8 +210,8 @@ def _plan(session: Session, graph: Graph, on: str, wishes: Wishes) -> None:
 
 
 def _score(session: Session, path: Path, on: str | None, form: Format) -> None:
+    from inferstack.cost.cost import nest_cost
     from inferstack.hardware.load import load_accelerator
-    from inferstack.mapping.cost import nest_cost
     from inferstack.mapping.mapping_file import load_mapping
     from inferstack.report import score as report
 

@@ -1,1 +1,1 @@
-"""Schedules of operators: loop nests with residency, their exact cost, and the search."""
+"""The language of schedules: contraction, nest, what follows, legality, text, files."""

@@ -10,20 +10,20 @@ from inferstack.compress.accuracy import Accuracy
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, counted
 from inferstack.core.provenance import Claim
-from inferstack.hardware.accelerator import Accelerator
-from inferstack.ir.graph import Graph, Operator, Work
-from inferstack.mapping.fusion import Group, best_fusion
-from inferstack.mapping.operators import GREEDY, Mapped, map_operators
-from inferstack.mapping.text import readable
-from inferstack.mapping.vector import (
+from inferstack.cost.programs.vector import (
     VECTOR_KINDS,
     VectorCost,
     vector_cost,
     vector_operator,
     vector_tile,
 )
+from inferstack.hardware.accelerator import Accelerator
+from inferstack.ir.graph import Graph, Operator, Work
+from inferstack.mapping.text import readable
 from inferstack.ops.registry import rule_for
 from inferstack.optimize.result import Decision, OperatorResult
+from inferstack.schedule.epilogues import Group, best_fusion
+from inferstack.schedule.operators import GREEDY, Mapped, map_operators
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -23,8 +23,6 @@ from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, silent
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.ir.graph import Graph
-from inferstack.mapping.operators import GREEDY
-from inferstack.mapping.search import OBJECTIVES
 from inferstack.models.data import Pairs
 from inferstack.models.hugging_face import load_checkpoint
 from inferstack.optimize.artifacts import write_artifacts
@@ -37,6 +35,8 @@ from inferstack.optimize.machines import (
 )
 from inferstack.optimize.result import Decision, Optimization
 from inferstack.optimize.stages import Stages
+from inferstack.schedule.operators import GREEDY
+from inferstack.schedule.tiles.optimum import OBJECTIVES
 from inferstack.simulate.support import check_simulable
 
 BASELINE_METHOD = "int8-float"

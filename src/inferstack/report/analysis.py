@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from inferstack.analysis.roofline import Roof
-    from inferstack.mapping.analytic import AnalyticCost
+    from inferstack.cost.analytic import AnalyticCost
 
 SCHEMA_VERSION = 1
 """Raised by one when a key changes its meaning or goes; new keys do not raise it."""

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack import __version__
 from inferstack.core.files import write_atomically
+from inferstack.exchange.format import export
 from inferstack.hardware.accelerator import Accelerator
-from inferstack.mapping.exchange.format import export
 from inferstack.mapping.mapping_file import mapping_text
-from inferstack.mapping.plan import ModelPlan, PlanRow, Totals
 from inferstack.mapping.text import readable
 from inferstack.report import format as shown
 from inferstack.report.page import page, section, write_page
+from inferstack.schedule.plan import ModelPlan, PlanRow, Totals
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inferstack.mapping.fused.setting import KernelPlan, Scheduled
+    from inferstack.cost.groups.setting import KernelPlan, Scheduled
 
 SCHEMA_VERSION = 1
 """Raised by one when a key changes its meaning or goes; new keys do not raise it."""

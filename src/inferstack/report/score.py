@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferstack.cost.cost import Cost
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction
-from inferstack.mapping.cost import Cost
 from inferstack.mapping.nest import Mapping
 from inferstack.mapping.text import readable
 from inferstack.report import format as shown

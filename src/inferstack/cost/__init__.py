@@ -1,0 +1,1 @@
+"""What a mapping costs: traffic, occupancy, cycles, energy. Begin at `cost.py`."""

@@ -1,0 +1,1 @@
+"""The cost of neighbours that share tiles on the chip: a fused group."""

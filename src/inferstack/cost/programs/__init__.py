@@ -1,0 +1,1 @@
+"""The counter for machines that run programs: tiles, DMA requests, queues."""

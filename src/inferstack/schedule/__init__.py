@@ -1,0 +1,1 @@
+"""The searches: nests of any machine, tiles of programs, fused groups, heuristics of others."""

@@ -1,0 +1,1 @@
+"""Which neighbours to fuse: the best of all partitions."""

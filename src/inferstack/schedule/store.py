@@ -1,0 +1,176 @@
+"""A store on disk of proven optima: equal operators and earlier runs cost nothing.
+
+One SQLite file. The key is everything that the result depends on: the contraction's signature, the
+machine's figures, the objective, the space, and the version of the cost model. What is read is
+checked by costing it again; an entry or a file that is damaged is made anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from inferstack.core.errors import InputError
+from inferstack.core.infeasible import Infeasible
+from inferstack.cost.cost import nest_cost
+from inferstack.hardware.accelerator import Accelerator
+from inferstack.mapping.contraction import Contraction
+from inferstack.mapping.mapping_file import node_content, node_of
+from inferstack.mapping.nest import Mapping
+from inferstack.schedule.nests.optimum import Optimum, Proof, optimum
+
+FORMAT = 1
+"""Of the file; a file of a later one is refused."""
+MODEL = 2
+"""Of costs and of the space: entries of another one are never found."""
+PATIENCE_S = 30.0
+
+
+class OptimumStore:
+    """Proven optima in a file that several processes may use at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._prepare()
+        except sqlite3.DatabaseError as failure:
+            if isinstance(failure, sqlite3.OperationalError) and "locked" in str(failure):
+                raise
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        with self._connected() as connection:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > FORMAT:
+                raise InputError(
+                    str(self.path),
+                    "the store was written by a newer version of inferstack",
+                    got=f"format {version}",
+                    need=f"format {FORMAT} or older",
+                    hint="update inferstack, or name another file",
+                )
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS optima (key TEXT PRIMARY KEY, content TEXT NOT NULL)"
+            )
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _connected(self) -> _Connection:
+        return _Connection(self.path)
+
+    def read(self, key: str) -> str | None:
+        """What was stored under a key; None where there is nothing, or nothing readable."""
+        try:
+            with self._connected() as connection:
+                row = connection.execute(
+                    "SELECT content FROM optima WHERE key = ?", (key,)
+                ).fetchone()
+        except sqlite3.DatabaseError:
+            self._open()
+            return None
+        return str(row[0]) if row else None
+
+    def write(self, key: str, content: str) -> None:
+        """Stores, in one transaction; the last of two that write at once stays."""
+        with self._connected() as connection:
+            connection.execute("INSERT OR REPLACE INTO optima VALUES (?, ?)", (key, content))
+
+
+class _Connection:
+    """Opens, commits and closes: a connection left open would hold the file's log."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> sqlite3.Connection:
+        self.connection = sqlite3.connect(self.path, timeout=PATIENCE_S)
+        return self.connection
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.connection.commit()
+        self.connection.close()
+
+
+def key_of(
+    contraction: Contraction, accelerator: Accelerator, objective: str, perfect: bool
+) -> str:
+    """Of everything that the optimum depends on; names and sources do not count."""
+    machine = dataclasses.replace(accelerator, name="", description="", sources={})
+    figures = [
+        repr(contraction.dims),
+        sorted(contraction.reductions),
+        repr(contraction.operands),
+        contraction.bias_bits,
+        [repr(dataclasses.replace(v, holds=frozenset())) for v in machine.levels],
+        [sorted(role.value for role in v.holds) for v in machine.levels],
+        repr(machine.array),
+        repr(machine.fan_outs),
+        machine.has_dma,
+        objective,
+        perfect,
+        MODEL,
+    ]
+    return hashlib.sha256(json.dumps(figures).encode()).hexdigest()
+
+
+def stored_optimum(
+    contraction: Contraction,
+    accelerator: Accelerator,
+    objective: str,
+    store: OptimumStore,
+    *,
+    perfect: bool = False,
+    budget_s: float = math.inf,
+) -> Optimum | Infeasible:
+    """`optimum`, from the store where it is there. Only what is proven is stored."""
+    key = key_of(contraction, accelerator, objective, perfect)
+    content = store.read(key)
+    known = None if content is None else _known(content, contraction, accelerator, objective)
+    if known is not None:
+        return known
+    found = optimum(contraction, accelerator, objective, perfect=perfect, budget_s=budget_s)
+    if isinstance(found, Optimum) and found.proof.optimal:
+        store.write(key, _content(found, objective))
+    return found
+
+
+def _content(found: Optimum, objective: str) -> str:
+    return json.dumps(
+        {
+            "nest": [node_content(node) for node in found.mapping.nodes],
+            "proof": dataclasses.asdict(found.proof),
+            "value": found.cost.value(objective),
+        }
+    )
+
+
+def _known(
+    content: str, contraction: Contraction, accelerator: Accelerator, objective: str
+) -> Optimum | None:
+    """What an entry says; None where it does not say what its own mapping costs."""
+    try:
+        entry: dict[str, Any] = json.loads(content)
+        mapping = Mapping(
+            operator=contraction.name,
+            accelerator=accelerator.name,
+            nodes=tuple(node_of(node) for node in entry["nest"]),
+        )
+        proof = Proof(**entry["proof"])
+        cost = nest_cost(mapping, contraction, accelerator)
+        if not math.isclose(cost.value(objective), float(entry["value"]), rel_tol=1e-12):
+            return None
+    except (ValueError, KeyError, TypeError, AttributeError, InputError):
+        return None
+    return Optimum(mapping=mapping, cost=cost, proof=proof)

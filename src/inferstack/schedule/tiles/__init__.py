@@ -1,0 +1,1 @@
+"""Exact search over the tiled schedules that a program can express."""
