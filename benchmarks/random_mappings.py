@@ -2,7 +2,7 @@
 
     python benchmarks/random_mappings.py [--count 100000] [--on peers-target] [--figure F.svg]
 
-Random valid mappings of each operator, drawn uniformly over the stated space (`schedule.nests`), and
+Random valid mappings of each operator, drawn uniformly over the stated space (`nests`), and
 how their energy times delay is distributed over the proven optimum; the same where the array is
 full, and with perfect factors alone. Then the sizes of the mapspaces, and what of them the proofs
 had to touch. All figures are modelled, int8. Tables on stdout, one line of JSON last.
