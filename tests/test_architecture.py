@@ -201,3 +201,30 @@ def test_every_module_says_what_it_is() -> None:
         if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert not silent
+
+
+def test_verbs_are_thin_callers_of_the_api() -> None:
+    """The command line parses, calls what `import inferstack` offers, and renders."""
+    known, allowed = modules(), {"api", "core", "cli", "report"}
+    wrong = [
+        f"{path.relative_to(REPOSITORY)}:{line}: imports {target}"
+        for name, path in known.items()
+        if folder_of(name) == "cli"
+        for target, line in imports(name, path, known)
+        if (folder := folder_of(target)) is not None and folder not in allowed
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_verb_calls_the_api() -> None:
+    for path in (PACKAGE / "cli").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(isinstance(n, ast.FunctionDef) and n.name == "register" for n in tree.body):
+            calls = [
+                node
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "ist"
+            ]
+            assert calls, f"{path.name} does its own work"

@@ -307,7 +307,7 @@ def test_doctor_answers_programs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_says_how_to_install_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from inferstack.cli import doctor
+    from inferstack.api import doctor
 
     monkeypatch.setattr(doctor, "requires", lambda _: ['no-such-thing>=1; extra == "onnx"'])
     assert main(["doctor"]) == 0

@@ -11,7 +11,8 @@ from inferstack.core.errors import AcceleratorError, CheckFailedError, UnknownNa
 from inferstack.core.provenance import Claim
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.hardware.area import area, sram_pj_per_byte, with_capacities
-from inferstack.hardware.load import library_names, load_accelerator
+from inferstack.hardware.load import load_accelerator
+from inferstack.hardware.names import library_names
 from inferstack.testing.accelerators import check_accelerator
 
 KIB = 1024

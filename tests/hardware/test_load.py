@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from inferstack.core.errors import AcceleratorError, InferStackError, UnknownNameError
-from inferstack.hardware.load import library_names, load_accelerator
+from inferstack.hardware.load import load_accelerator
+from inferstack.hardware.names import library_names
 from inferstack.ops.registry import rules
 
 HEAD = "extends: gemmini\nname: mine\n"

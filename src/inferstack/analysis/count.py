@@ -107,3 +107,13 @@ def by_part(counts: Iterable[OperatorCount]) -> dict[str, Count]:
 def by_kind(counts: Iterable[OperatorCount]) -> dict[str, Count]:
     """Sums by kind of operator."""
     return grouped(counts, lambda item: item.kind)
+
+
+def by_operator(counts: Iterable[OperatorCount]) -> dict[str, Count]:
+    """Each operator by itself, its repeats together."""
+    return grouped(counts, label)
+
+
+def label(item: OperatorCount) -> str:
+    """An operator's name, and how often the model holds it."""
+    return f"{item.name} ×{item.repeats}" if item.repeats > 1 else item.name

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from inferstack.analysis.workload import Task, Workload
+from inferstack.api.choices import ElementType, Group, Task
 from inferstack.cli.console import session_of
 from inferstack.core.errors import InputError
-
-if TYPE_CHECKING:
-    from inferstack.analysis.convention import Convention
-    from inferstack.cli.console import Session
-    from inferstack.report.analysis import Row
+from inferstack.report.path import check_report_path
 
 MOST_LENGTHS = 64
 MOST_DIGITS = 12
-USUAL_MACHINE = "survey-analytic"
-"""Whose roof is drawn where no machine is named."""
 
 
 class Format(StrEnum):
@@ -29,23 +23,6 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
-
-
-class ElementType(StrEnum):
-    """What an element of weights and activations is."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-    INT8 = "int8"
-    INT4 = "int4"
-
-
-class Group(StrEnum):
-    """What a row of the table is."""
-
-    PART = "part"
-    KIND = "kind"
 
 
 def register(app: typer.Typer) -> None:
@@ -96,33 +73,32 @@ def register(app: typer.Typer) -> None:
 
         Needs no weights: everything follows from the loops of the model's operators.
         """
-        from inferstack.analysis.convention import convention_named
-        from inferstack.analysis.workload import find_model, workloads
-        from inferstack.core.dtypes import DType
-        from inferstack.report import analysis as report
+        import inferstack as ist
 
         session = session_of(context)
         if roofline is not None:
-            from inferstack.report.path import check_report_path
-
             check_report_path(roofline, "--roofline")
-        if dtype is None and convention == "exact" and (on is not None or roofline is not None):
-            # All machines here compute in 8 bits; other bytes beside their times would mislead.
-            dtype = ElementType.INT8
-        counted = convention_named(convention, DType(dtype.value) if dtype else None)
-        found = find_model(model, image_size=image_size)
-        lengths = None if seq_len is None else read_lengths(seq_len)
-        asked = workloads(found, lengths=lengths, task=phase, batch=batch)
-        _say_what_is_stretched(session, asked)
-        rows = _rows(asked, counted, on)
+        counts = ist.load(model, image_size=image_size).count(
+            None if seq_len is None else read_lengths(seq_len),
+            phase=phase,
+            batch=batch,
+            convention=convention,
+            # A roofline says what an array of 8 bits could reach.
+            dtype=dtype or (ElementType.INT8 if roofline and convention == "exact" else None),
+            by=by,
+            on=on,
+        )
+        for note in counts.notes:
+            session.narrate(note)
         if form is Format.JSON:
-            session.show_json(report.to_json(rows))
+            session.show_json(counts.to_dict())
         elif form is Format.CSV:
-            session.show_text(report.to_csv(rows, by.value))
+            session.show_text(counts.to_csv())
         else:
-            session.show(report.to_tables(rows, by.value))
+            session.show(counts.table())
         if roofline is not None:
-            _draw(session, rows, by, on or USUAL_MACHINE, roofline)
+            counts.save_roofline(roofline, "--roofline")
+            session.wrote(roofline, f"the roofline on {counts.roofline_machine}")
 
 
 def read_lengths(text: str) -> tuple[int, ...]:
@@ -144,55 +120,3 @@ def read_lengths(text: str) -> tuple[int, ...]:
             "--seq-len", "too many lengths", got=len(lengths), need=f"at most {MOST_LENGTHS}"
         )
     return lengths
-
-
-def _say_what_is_stretched(session: Session, asked: tuple[Workload, ...]) -> None:
-    longest = asked[0].longest_sequence
-    beyond = [f"{w.tokens:,}" for w in asked if longest is not None and w.tokens > longest]
-    if beyond:
-        session.narrate(
-            f"{asked[0].model.name} has positions for {longest:,} tokens; "
-            f"counted as if for {', '.join(beyond)} too"
-        )
-
-
-def _rows(asked: tuple[Workload, ...], counted: Convention, on: str | None) -> list[Row]:
-    from inferstack.analysis.workload import analyze
-    from inferstack.report.analysis import OnMachine
-
-    analyses = [analyze(workload, counted) for workload in asked]
-    if on is None:
-        return [(analysis, None) for analysis in analyses]
-    from inferstack.cost.analytic import roof_of, workload_costs
-    from inferstack.hardware.load import load_accelerator
-
-    machine = load_accelerator(on)
-    return [
-        (
-            analysis,
-            OnMachine(
-                roof=roof_of(machine),
-                costs=workload_costs(analysis.workload, machine, counted),
-                clock_hz=machine.clock_hz,
-            ),
-        )
-        for analysis in analyses
-    ]
-
-
-def _draw(session: Session, rows: list[Row], by: Group, machine: str, path: Path) -> None:
-    from inferstack.analysis.roofline import roofline
-    from inferstack.cost.analytic import roof_of
-    from inferstack.hardware.load import load_accelerator
-    from inferstack.report.analysis import GROUPS, size_of
-    from inferstack.report.roofline import write_roofline
-
-    roof = roof_of(load_accelerator(machine))
-    drawn = [
-        (size_of(analysis), roofline(GROUPS[by.value](analysis.operators), roof))
-        for analysis, _ in rows
-    ]
-    first = rows[0][0]
-    title = f"{first.workload.model.name}, {first.workload.task}"
-    write_roofline(path, title, first.convention.summary, drawn)
-    session.wrote(path, f"the roofline on {machine}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from inferstack import __version__
 from inferstack.cli.console import Session
 from inferstack.core.errors import InferStackError
+from inferstack.core.infeasible import DoesNotFitError
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _abandon_stdout()
         return 1
+    except DoesNotFitError as error:
+        return _fail(error.message(), error.exit_code, session, "infeasible")
     except InferStackError as error:
         return _fail(error.message(), error.exit_code, session)
     except KeyboardInterrupt:
@@ -134,13 +137,13 @@ def _never_called() -> None:
     raise AssertionError("a verb that was not loaded cannot run")
 
 
-def _fail(message: str, code: int, session: Session) -> int:
+def _fail(message: str, code: int, session: Session, what: str = "error") -> int:
     if session.debug:
         import traceback
 
         traceback.print_exc()
     _abandon_stdout_if_broken()
-    print(f"error: {message}", file=sys.stderr)
+    print(f"{what}: {message}", file=sys.stderr)
     return code
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inferstack.analysis.workload import Task
+from inferstack.api.choices import Task
 from inferstack.cli.console import session_of
-from inferstack.core.errors import InputError, UnknownNameError
+from inferstack.core.errors import InputError
 
 if TYPE_CHECKING:
+    from inferstack.api.shown import Shown
     from inferstack.cli.console import Session
-    from inferstack.ir.graph import Graph
 
-USUAL_TOKENS = 512
 USUAL_MACHINE = "peers-target"
 
 
@@ -125,130 +122,44 @@ def register(app: typer.Typer) -> None:
           inferstack map bert-base --on peers-target --seq-len 512 --objective energy --out mapped
           inferstack map --score mapped/mappings/layer0.scores.yaml
         """
+        import inferstack as ist
+        from inferstack.api.plan import check_plan_files
+
         session = session_of(context)
         if score is not None:
-            _score(session, score, on, format_)
+            _show(session, ist.load_mapping(score, on=on), format_)
             return
         if model is None:
             raise InputError(
                 "MODEL", "is missing", need="a model's name or folder, or --score FILE.yaml",
                 hint="for example: inferstack map bert-base",
             )  # fmt: skip
-        if export is not None and out is None:
-            raise InputError("--export", "needs a folder to write to", need="--out FOLDER")
-        graph = graph_of(model, seq_len=seq_len, phase=phase, batch=batch, image_size=image_size)
-        _plan(
-            session,
-            graph,
-            on or USUAL_MACHINE,
-            Wishes(
+        machine = ist.machine(on or USUAL_MACHINE)
+        check_plan_files(out, export)
+        with session.progress() as progress:
+            plan = ist.load(model, image_size=image_size).map(
+                machine,
+                seq_len=seq_len,
+                phase=phase,
+                batch=batch,
                 objective=objective,
                 fuse=fuse,
                 perfect=perfect,
                 budget_s=budget,
                 workers=workers,
                 store=store,
-                out=out,
-                export=export,
-                format=format_,
-            ),
-        )
+                progress=progress,
+            )
+        if out is not None:
+            for path, what in plan.save(out):
+                session.wrote(path, what)
+            if export is not None:
+                session.wrote(plan.export(export, out), f"the operators for {export}")
+        _show(session, plan, format_)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """The flags of a search."""
-
-    objective: str
-    fuse: bool
-    perfect: bool
-    budget_s: float | None
-    workers: int
-    store: Path | None
-    out: Path | None
-    export: str | None
-    format: Format
-
-
-def _plan(session: Session, graph: Graph, on: str, wishes: Wishes) -> None:
-    from inferstack.core.infeasible import Infeasible
-    from inferstack.exchange.format import formats
-    from inferstack.hardware.load import load_accelerator
-    from inferstack.mapping.kernels import kernels_of
-    from inferstack.report import plan as report
-    from inferstack.report.path import check_folder
-    from inferstack.schedule.plan import plan
-    from inferstack.schedule.searcher import Searcher
-    from inferstack.schedule.store import OptimumStore
-
-    accelerator = load_accelerator(on)
-    if wishes.export is not None and wishes.export not in formats():
-        raise UnknownNameError("--export", "format", wishes.export, formats())
-    if wishes.out is not None:
-        check_folder(wishes.out)
-    searcher = Searcher(
-        wishes.objective,
-        perfect=wishes.perfect,
-        store=None if wishes.store is None else OptimumStore(wishes.store),
-        budget_s=math.inf if wishes.budget_s is None else wishes.budget_s,
-        workers=wishes.workers,
-    )
-    with session.progress() as progress:
-        found = plan(kernels_of(graph), accelerator, searcher, fuse=wishes.fuse, progress=progress)
-    if isinstance(found, Infeasible):
-        session.infeasible(found)
-    if wishes.out is not None:
-        for path, what in report.write_folder(found, wishes.out):
-            session.wrote(path, what)
-        if wishes.export is not None:
-            folder = report.write_export(found, accelerator, wishes.export, wishes.out)
-            session.wrote(folder, f"the operators for {wishes.export}")
-    if wishes.format is Format.JSON:
-        session.show_json(report.to_json(found))
-    else:
-        session.show(report.to_tables(found))
-
-
-def _score(session: Session, path: Path, on: str | None, form: Format) -> None:
-    from inferstack.cost.cost import nest_cost
-    from inferstack.hardware.load import load_accelerator
-    from inferstack.mapping.mapping_file import load_mapping
-    from inferstack.report import score as report
-
-    mapping, contraction = load_mapping(path)
-    accelerator = load_accelerator(on or mapping.accelerator)
-    cost = nest_cost(mapping, contraction, accelerator)
+def _show(session: Session, shown: Shown, form: Format) -> None:
     if form is Format.JSON:
-        session.show_json(report.to_json(mapping, accelerator, cost))
+        session.show_json(shown.to_dict())
     else:
-        session.show(report.to_text(mapping, contraction, accelerator, cost))
-
-
-def graph_of(
-    name: str,
-    *,
-    seq_len: int | None,
-    phase: Task | None,
-    batch: int,
-    image_size: int | None,
-) -> Graph:
-    """The shape-only graph of one pass. Raises InputError."""
-    from inferstack.analysis.workload import find_model, workloads
-
-    found = find_model(name, image_size=image_size)
-    if phase is Task.GENERATE:
-        raise InputError(
-            "--phase generate",
-            "is many passes of different shapes",
-            need="one of encode, prefill, decode",
-            hint="--phase decode maps the pass that makes the last token",
-        )
-    if phase is None and Task.DECODE in found.tasks:
-        phase = Task.DECODE
-    lengths = (
-        None
-        if seq_len is None and not found.architecture.sees_tokens
-        else (USUAL_TOKENS if seq_len is None else seq_len,)
-    )
-    (workload,) = workloads(found, lengths=lengths, task=phase, batch=batch)
-    return workload.graph()
+        session.show(shown.table())

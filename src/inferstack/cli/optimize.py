@@ -84,14 +84,9 @@ def register(app: typer.Typer) -> None:
           inferstack optimize samples/all-MiniLM-L6-v2 --on gemmini --seq-len 128 \\
               --data data/sentences.txt --report report.html
         """
+        import inferstack as ist
         from inferstack.core.errors import InputError
-        from inferstack.core.infeasible import Infeasible
-        from inferstack.hardware.load import load_accelerator
-        from inferstack.models.data import read_pairs, read_sentences
-        from inferstack.models.scenario import check_size
-        from inferstack.optimize.stack import Request
-        from inferstack.optimize.stack import optimize as run
-        from inferstack.report.path import check_folder, check_report_path
+        from inferstack.report.path import check_report_path
 
         session = session_of(context)
         if data is None:
@@ -99,41 +94,28 @@ def register(app: typer.Typer) -> None:
                 "--data", "is missing", need="a text file with one sentence per line",
                 hint="the ranges of the integers come from real sentences; a few hundred do",
             )  # fmt: skip
-        check_size("--seq-len", seq_len)
-        accelerator = load_accelerator(on)
-        sentences = read_sentences(data)
         if report is not None:
             check_report_path(report)
-        folder = out or Path("optimized") / model.resolve().name
-        request = Request(
-            model=model,
-            accelerator=accelerator,
-            seq_len=seq_len,
-            sentences=sentences,
-            calibration=read_sentences(calibrate) if calibrate is not None else None,
-            pairs=read_pairs(eval_) if eval_ is not None else None,
-            objective=objective,
-            checked_sentences=check,
-            folder=folder,
-        )
-        check_folder(folder)
-        session.narrate(f"keeping in {folder / 'stages'} what lets a stopped run go on")
         with session.progress() as progress:
-            result = run(request, progress)
-        if isinstance(result, Infeasible):
-            session.infeasible(result)
+            result = ist.load(model).optimize(
+                data,
+                on,
+                seq_len=seq_len,
+                calibrate=calibrate,
+                pairs=eval_,
+                objective=objective,
+                check=check,
+                out=out,
+                progress=progress,
+                started=lambda kept: session.narrate(
+                    f"keeping in {kept} what lets a stopped run go on"
+                ),
+            )
         for what, path in result.files.items():
-            session.wrote(Path(path), f"the {what}")
+            session.wrote(path, f"the {what}")
         if report is not None:
-            from inferstack.report.html import write_report
-
-            write_report(result, report)
-            session.wrote(report, "the report")
+            session.wrote(result.save_report(report), "the report")
         if format_ is Format.JSON:
-            from inferstack.report.json import to_json
-
-            session.show_json(to_json(result))
+            session.show_json(result.to_dict())
         else:
-            from inferstack.report.table import to_tables
-
-            session.show(to_tables(result))
+            session.show(result.table())

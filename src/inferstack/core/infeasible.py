@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inferstack.core.errors import InferStackError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infeasible:
@@ -27,3 +29,17 @@ class Infeasible:
         if self.levers:
             text += "\n\nhint: " + "; or ".join(self.levers)
         return text
+
+
+class DoesNotFitError(InferStackError):
+    """An `Infeasible` for callers who want a schedule or nothing. outcome: what does not fit."""
+
+    exit_code = 1
+
+    def __init__(self, outcome: Infeasible) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.resource, "does not fit")
+
+    def message(self) -> str:
+        """The text that the user reads."""
+        return self.outcome.message()

@@ -28,9 +28,9 @@ from inferstack.hardware.accelerator import (
     Role,
     VectorUnit,
 )
+from inferstack.hardware.names import LIBRARY, library_names
 from inferstack.ops.registry import rules
 
-_LIBRARY = Path(__file__).parent / "library"
 _CAPACITY_HINT = "write an integer number of bytes (262144), or 256 KiB with a space"
 _PAIR_HINT = (
     "write [value, source], for example [16, gemmini], where `sources` says what gemmini is"
@@ -51,27 +51,41 @@ _WANTED = {
 T = TypeVar("T")
 
 
-def library_names() -> tuple[str, ...]:
-    """The accelerators that ship with the package."""
-    return tuple(sorted(path.stem for path in _LIBRARY.glob("*.yaml")))
-
-
 def load_accelerator(name_or_path: str | Path) -> Accelerator:
     """The accelerator of that name in the library, or the one described in a YAML file.
 
     Text that ends in .yaml or .yml or holds a slash is a path; other text is a name. Raises
     UnknownNameError for a name, AcceleratorError (file and key path) for a file.
     """
+    return read_accelerator(description_file(name_or_path))
+
+
+def description_file(name_or_path: str | Path) -> Path:
+    """The file of an accelerator. Raises UnknownNameError for a name that is none."""
     text = str(name_or_path)
     is_path = isinstance(name_or_path, Path) or "/" in text or "\\" in text
     if is_path or text.lower().endswith((".yaml", ".yml")):
-        return read_accelerator(Path(name_or_path))
-    return read_accelerator(_library_file("--on", text))
+        return Path(name_or_path)
+    return _library_file("--on", text)
 
 
 def read_accelerator(path: Path) -> Accelerator:
     """The accelerator that `path` describes. Raises AcceleratorError."""
-    content = _content(path, ())
+    return accelerator_of(read_description(path), path)
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """What a file says, over what it extends, as plain data. Raises AcceleratorError."""
+    return _content(path, ())
+
+
+def whole_description(content: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """A description made in Python, over what it extends. where: for messages."""
+    return _extended(where, dict(content), ())
+
+
+def accelerator_of(content: Mapping[str, Any], path: Path) -> Accelerator:
+    """The accelerator of a whole description. path: for messages. Raises AcceleratorError."""
     try:
         checked = schema.AcceleratorFile.model_validate(content)
     except ValidationError as failure:
@@ -86,7 +100,7 @@ def read_accelerator(path: Path) -> Accelerator:
 def _library_file(where: str, name: str) -> Path:
     if name not in library_names():
         raise UnknownNameError(where, "accelerator", name, library_names())
-    return _LIBRARY / f"{name}.yaml"
+    return LIBRARY / f"{name}.yaml"
 
 
 def _content(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -96,6 +110,11 @@ def _content(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise AcceleratorError(
             str(path), "not an accelerator description", got=_shown(content), need="a mapping"
         )
+    return _extended(path, content, seen)
+
+
+def _extended(path: Path, content: dict[str, Any], seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The content over what it extends."""
     if "extends" not in content:
         return content
     base_name = content.pop("extends")

@@ -7,7 +7,8 @@ import math
 
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.hardware.area import with_capacities
-from inferstack.hardware.load import library_names, load_accelerator
+from inferstack.hardware.load import load_accelerator
+from inferstack.hardware.names import library_names
 
 UNITS_FROM = "gemmini-ibert-256-64"
 """The machine of the library whose units for integer GELU, softmax and LayerNorm are lent."""

@@ -41,6 +41,8 @@ from inferstack.simulate.support import check_simulable
 
 BASELINE_METHOD = "int8-float"
 INTEGER_METHOD = "integer-only"
+STAGES = "stages"
+"""The folder of what lets a stopped run go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def _prepared(request: Request) -> tuple[Evaluation, str]:
         calibration=calibrating,
         sentences=measured,
         pairs=request.pairs,
-        stages=Stages(folder=request.folder / "stages"),
+        stages=Stages(folder=request.folder / STAGES),
     )
     return evaluation, checkpoint.name
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferstack import __version__
-from inferstack.analysis.count import Count, OperatorCount, by_kind, by_part
+from inferstack.analysis.count import Count, OperatorCount, by_kind, by_operator, by_part, label
 from inferstack.analysis.workload import Analysis, Task
 from inferstack.report import format as shown
 
@@ -26,6 +26,7 @@ SCHEMA_VERSION = 1
 GROUPS: Mapping[str, Callable[[Sequence[OperatorCount]], dict[str, Count]]] = {
     "part": by_part,
     "kind": by_kind,
+    "operator": by_operator,
 }
 PART_ORDER = ("embedding", "attention projection", "attention", "feed-forward", "other", "head")
 TASK_TITLES = {
@@ -48,7 +49,7 @@ class OnMachine:
         """By part or kind."""
         sums: dict[str, float] = {}
         for cost in self.costs:
-            name = getattr(cost, key)
+            name = label(cost) if key == "operator" else getattr(cost, key)
             sums[name] = sums.get(name, 0.0) + cost.cycles
         return sums
 
@@ -265,3 +266,20 @@ def to_csv(rows: Sequence[Row], group: str) -> str:
         in_memory = (held.weight_bytes, held.cache_bytes, held.peak_activation_bytes)
         writer.writerow((*front, "total", *cells, *in_memory))
     return text.getvalue()
+
+
+def to_records(rows: Sequence[Row], group: str) -> list[dict[str, Any]]:
+    """A flat row per size and part, kind or operator; units stand in the names."""
+    found = []
+    for analysis, on in rows:
+        sums = on.cycles(group) if on else {}
+        for name, part in _ordered(GROUPS[group](analysis.operators)):
+            found.append(
+                {
+                    _size_name(analysis).replace("-", "_"): int(size_of(analysis).replace(",", "")),
+                    group: name,
+                    **_count_json(part),
+                    **({"modelled_cycles": sums.get(name, 0.0)} if on else {}),
+                }
+            )
+    return found

@@ -35,7 +35,7 @@ ERROR_LIMIT_PERCENT = 10
 MOST_DECADES_WITH_STEPS = 4
 
 
-def time_figure(result: Optimization) -> str:
+def time_figure(result: Optimization) -> go.Figure:
     """Per decision: shares of time stacked to 100 %, and the cycles beside them on a log axis."""
     figure = make_subplots(
         rows=1,
@@ -91,10 +91,11 @@ def time_figure(result: Optimization) -> str:
     figure.update_layout(
         barmode="stack", legend={"orientation": "h", "y": -0.12, "traceorder": "normal"}
     )
-    return fragment(figure, 150 + 46 * len(names))
+    figure.update_layout(height=150 + 46 * len(names))
+    return figure
 
 
-def roofline_figure(result: Optimization) -> str:
+def roofline_figure(result: Optimization) -> go.Figure:
     """Every operator with multiply-accumulates: operations per DRAM byte against operations/s."""
     figure = go.Figure()
     intensities: list[float] = []
@@ -139,10 +140,11 @@ def roofline_figure(result: Optimization) -> str:
     )
     figure.update_yaxes(type="log", title="operations per second", **ticks(rates, "op/s"))
     figure.update_layout(legend={"orientation": "h", "y": -0.18})
-    return fragment(figure, 520)
+    figure.update_layout(height=520)
+    return figure
 
 
-def prediction_figure(result: Optimization) -> str:
+def prediction_figure(result: Optimization) -> go.Figure:
     """The mapping's predicted cycles against the simulated ones: signed error of each operator."""
     figure = go.Figure()
     cycles: list[float] = []
@@ -175,7 +177,12 @@ def prediction_figure(result: Optimization) -> str:
     figure.update_xaxes(type="log", title="simulated cycles", **ticks(cycles, ""))
     figure.update_yaxes(title="predicted against simulated", ticksuffix=" %", zeroline=False)
     figure.update_layout(legend={"orientation": "h", "y": -0.34})
-    return fragment(figure, 420)
+    figure.update_layout(height=420)
+    return figure
+
+
+FIGURES = {"time": time_figure, "roofline": roofline_figure, "prediction": prediction_figure}
+"""The pictures of a result, by name."""
 
 
 def plotly_script() -> str:
@@ -238,10 +245,10 @@ def ticks(values: Sequence[float], unit: str) -> dict[str, Any]:
     }
 
 
-def fragment(figure: Any, height_px: int) -> str:
+def fragment(figure: Any) -> str:
+    """A figure as HTML, in the page's own colours."""
     figure.update_layout(
         template="none",
-        height=height_px,
         margin={"l": 10, "r": 40, "t": 40, "b": 50},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",

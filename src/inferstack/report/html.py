@@ -27,7 +27,7 @@ def to_html(result: Optimization) -> str:
         section(
             "Where the time goes",
             "Cycles of one forward pass by kind of work: as shares of each row, and in all.",
-            figures.time_figure(result),
+            figures.fragment(figures.time_figure(result)),
         ),
         section(
             "Roofline",
@@ -35,14 +35,14 @@ def to_html(result: Optimization) -> str:
             "is two operations. Operators without any (softmax, LayerNorm and the like when they "
             "run alone) have no place on it. The rows between the first and the last are one "
             "click away in the legend.",
-            figures.roofline_figure(result),
+            figures.fragment(figures.roofline_figure(result)),
         ),
         section(
             "Predicted against simulated",
             "The mapper's formula against the machine that executes the program: signed error of "
             "each operator, (predicted - simulated) / simulated. The machine never sees the "
             "prediction.",
-            figures.prediction_figure(result) + _error_table(result),
+            figures.fragment(figures.prediction_figure(result)) + _error_table(result),
         ),
         mapping_section(result),
         operator_section(result),

@@ -98,3 +98,15 @@ def _operator(operator: OperatorResult) -> dict[str, Any]:
         "mapping": operator.mapping,
         "certificate": operator.certificate,
     }
+
+
+def to_records(result: Optimization) -> list[dict[str, Any]]:
+    """A flat row per decision, with raw figures."""
+    kept = ["accelerator", "cycles", "latency_s", "energy_pj", "edp_pj_s", "dram_bytes"]
+    kept += ["array_utilization", "bit_exact_tensors"]
+    found = []
+    for row in to_json(result)["decisions"]:
+        work = {f"{name} cycles": cycles for name, cycles in row["cycles_by_work"].items()}
+        quality = {k: v for k, v in row["accuracy"].items() if k != "samples"}
+        found.append({"decision": row["name"], **{k: row[k] for k in kept}, **quality, **work})
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,6 +176,14 @@ def _kernel_json(kernel: KernelPlan) -> dict[str, Any]:
     }
 
 
+def to_records(plan: ModelPlan) -> list[dict[str, Any]]:
+    """A flat row per distinct operator or group, with raw figures."""
+    kept = ["times", "cycles", "bound_cycles", "energy_pj", "array_utilization", "macs"]
+    kept += ["dram_bytes", "compulsory_dram_bytes", "bound_by"]
+    rows = ((row.name, _row_json(row)) for row in plan.rows)
+    return [{"name": name, **{key: row[key] for key in kept}} for name, row in rows]
+
+
 def nests(plan: ModelPlan, row: PlanRow) -> str:
     """The loops of a group and the nest of each of its contractions, to read."""
     cost, lines = row.cost, list[str]()
@@ -207,6 +215,8 @@ def write_plan(plan: ModelPlan, path: Path, flag: str = "--out") -> None:
 
 def to_html(plan: ModelPlan) -> str:
     """The whole page: totals, each row between its bound and its cost, and the nests."""
+    from inferstack.report.figures import fragment
+
     title = f"{plan.model} on {plan.accelerator}"
     body = (
         f"<h1>{escape(title)}</h1>\n"
@@ -217,7 +227,7 @@ def to_html(plan: ModelPlan) -> str:
             "Between bound and cost",
             "Latency and DRAM traffic of each distinct operator or group over what no schedule can "
             "go below. 1 is the bound.",
-            _figure(plan.rows),
+            fragment(bound_figure(plan)),
         )
         + section("Schedules", "Loop nests, outermost loop first.", _nest_blocks(plan))
     )
@@ -235,12 +245,13 @@ def _nest_blocks(plan: ModelPlan) -> str:
     return "".join(blocks)
 
 
-def _figure(rows: Iterable[PlanRow]) -> str:
+def bound_figure(plan: ModelPlan) -> Any:
+    """Each row's latency and DRAM bytes over their bounds, a figure of plotly."""
     import plotly.graph_objects as go
 
-    from inferstack.report.figures import DECISION_COLOURS, INK, fragment
+    from inferstack.report.figures import DECISION_COLOURS, INK
 
-    drawn = [row for row in rows if row.least.cycles and row.least.dram_bytes]
+    drawn = [row for row in plan.rows if row.least.cycles and row.least.dram_bytes]
     names = [escape(f"{_short(row)} ×{row.times}") for row in drawn]
     figure = go.Figure()
     series = (
@@ -257,7 +268,8 @@ def _figure(rows: Iterable[PlanRow]) -> str:
     figure.add_vline(x=1, line_color=INK)
     figure.update_xaxes(type="log", title_text="times the bound")
     figure.update_yaxes(autorange="reversed")
-    return fragment(figure, 160 + 30 * len(drawn))
+    figure.update_layout(height=160 + 30 * len(drawn))
+    return figure
 
 
 def write_folder(plan: ModelPlan, folder: Path) -> list[tuple[Path, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferstack import __version__
 from inferstack.report import format as shown
@@ -34,6 +34,8 @@ def write_roofline(
 
 def to_html(title: str, note: str, drawn: Sequence[tuple[str, Roofline]]) -> str:
     """The whole page."""
+    from inferstack.report.figures import fragment
+
     roof = drawn[0][1].roof
     text = (
         f"What {roof.name} could reach on each part at its arithmetic intensity: "
@@ -42,14 +44,16 @@ def to_html(title: str, note: str, drawn: Sequence[tuple[str, Roofline]]) -> str
         f"{roof.ridge_flops_per_byte:.1f} FLOP per byte waits for memory. Modelled, not measured. "
         f"Counted: {note}."
     )
-    body = f"<h1>{html.escape(title)}</h1>\n{section('Roofline', text, _figure(drawn))}"
+    figure = fragment(roofline_figure(drawn))
+    body = f"<h1>{html.escape(title)}</h1>\n{section('Roofline', text, figure)}"
     return page(title, body, __version__)
 
 
-def _figure(drawn: Sequence[tuple[str, Roofline]]) -> str:
+def roofline_figure(drawn: Sequence[tuple[str, Roofline]]) -> Any:
+    """The figure itself, of plotly."""
     import plotly.graph_objects as go
 
-    from inferstack.report.figures import DECISION_COLOURS, INK, fragment, ticks
+    from inferstack.report.figures import DECISION_COLOURS, INK, ticks
 
     roof = drawn[0][1].roof
     figure = go.Figure()
@@ -83,5 +87,5 @@ def _figure(drawn: Sequence[tuple[str, Roofline]]) -> str:
         )
     figure.update_xaxes(type="log", title="FLOP per byte", **ticks([low, high], ""))
     figure.update_yaxes(type="log", title="attainable FLOP per second", **ticks(heights, "FLOP/s"))
-    figure.update_layout(legend={"orientation": "h", "y": -0.18})
-    return fragment(figure, 520)
+    figure.update_layout(legend={"orientation": "h", "y": -0.18}, height=520)
+    return figure

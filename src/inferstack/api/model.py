@@ -1,0 +1,268 @@
+"""`load` and `Model`: a checkpoint or a named model, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferstack.analysis.workload import Model as Found
+from inferstack.analysis.workload import Workload, find_model, workloads
+from inferstack.api.arguments import chosen, lengths_of
+from inferstack.api.choices import Task
+from inferstack.api.counts import Counts, count
+from inferstack.api.machine import Machine, machine_of
+from inferstack.api.shown import Record, Shown
+from inferstack.core.errors import InputError, UnknownNameError
+from inferstack.core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from inferstack.api.encoder import Encoder
+    from inferstack.api.layer import Layer
+    from inferstack.api.plan import Plan
+    from inferstack.api.result import Result
+    from inferstack.ir.graph import Graph
+
+USUAL_TOKENS = 512
+"""Of a pass that is mapped."""
+SHORT_TOKENS = 128
+"""Of a pass that runs on sentences."""
+USUAL_MACHINE = "peers-target"
+RUN_MACHINE = "gemmini"
+
+
+class Model(Shown):
+    """A model by its architecture and sizes. folder: of a checkpoint; None for a named model."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+
+    @property
+    def name(self) -> str:
+        """Its name, or that of its folder."""
+        return self._found.name
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the checkpoint stands."""
+        return self._found.folder
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What can be counted, the usual task first."""
+        return tuple(task.value for task in self._found.tasks)
+
+    def count(
+        self,
+        seq_len: int | Sequence[int] | None = None,
+        *,
+        phase: str | None = None,
+        batch: int = 1,
+        convention: str = "exact",
+        dtype: str | None = None,
+        by: str = "part",
+        on: Machine | str | Path | None = None,
+    ) -> Counts:
+        """FLOPs, bytes, intensity and memory; no weights are read.
+
+        seq_len: tokens of each sequence, one or several; 128 and 512 where none is given. phase:
+        encode, generate, prefill or decode. convention: exact, or survey as Kim et al. 2023 count.
+        dtype: of weights and activations. by: what a row is: part, kind or operator. on: also model
+        the time on this machine. Raises UnknownNameError and InputError.
+        """
+        task = None if phase is None else chosen("--phase", phase, Task)
+        asked = workloads(self._found, lengths=lengths_of(seq_len), task=task, batch=batch)
+        machine = None if on is None else machine_of(on)
+        return count(asked, convention, dtype, by, machine)
+
+    def graph(
+        self, seq_len: int | None = None, *, phase: str | None = None, batch: int = 1
+    ) -> Graph:
+        """The shapes of one pass: one layer of each kind, and how often it occurs.
+
+        Raises InputError for a task that is not one pass.
+        """
+        return self._workload(seq_len, phase, batch).graph()
+
+    def layers(
+        self, seq_len: int | None = None, *, phase: str | None = None, batch: int = 1
+    ) -> dict[str, Layer]:
+        """What the array computes in one pass, by name: each can be mapped by itself."""
+        from inferstack.api.layer import Layer
+        from inferstack.mapping.kernels import kernels_of
+
+        kernels = kernels_of(self.graph(seq_len, phase=phase, batch=batch)).kernels
+        return {one.name: Layer(one.contraction) for one in kernels if one.contraction is not None}
+
+    def layer(
+        self, name: str, seq_len: int | None = None, *, phase: str | None = None, batch: int = 1
+    ) -> Layer:
+        """One of `layers`. Raises UnknownNameError."""
+        layers = self.layers(seq_len, phase=phase, batch=batch)
+        if name not in layers:
+            raise UnknownNameError(self.name, "layer", name, layers)
+        return layers[name]
+
+    def map(
+        self,
+        on: Machine | str | Path = USUAL_MACHINE,
+        *,
+        seq_len: int | None = None,
+        phase: str | None = None,
+        batch: int = 1,
+        objective: str = "edp",
+        fuse: bool = True,
+        perfect: bool = False,
+        budget_s: float | None = None,
+        workers: int = 1,
+        store: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> Plan:
+        """The proven best schedule of every operator, and what to fuse.
+
+        objective: latency, energy, edp or dram_bytes. perfect: only factors that divide. budget_s:
+        seconds for each search. workers: processes side by side, under `if __name__ ==
+        "__main__"`. store: a file that keeps proven schedules for later runs. Raises
+        DoesNotFitError.
+        """
+        from inferstack.api.plan import Search, planned
+
+        graph = self.graph(seq_len, phase=phase, batch=batch)
+        search = Search(
+            objective=objective,
+            fuse=fuse,
+            perfect=perfect,
+            budget_s=budget_s,
+            workers=workers,
+            store=None if store is None else Path(store),
+        )
+        return planned(graph, machine_of(on), search, progress)
+
+    def optimize(
+        self,
+        sentences: Sequence[str] | str | Path,
+        on: Machine | str | Path = RUN_MACHINE,
+        *,
+        seq_len: int = SHORT_TOKENS,
+        calibrate: Sequence[str] | str | Path | None = None,
+        pairs: str | Path | None = None,
+        objective: str = "edp",
+        check: int = 2,
+        out: str | Path | None = None,
+        progress: Progress = silent,
+        started: Callable[[Path], None] | None = None,
+    ) -> Result:
+        """What each decision gains and costs: the model is really made, run and measured.
+
+        sentences: texts, or the path of a file with one a line; without `calibrate` a third of
+        them calibrates and the others measure. pairs: the path of scored pairs, for the rank
+        correlation. check: sentences that each row runs on the simulator, bit for bit compared.
+        out: the folder for the integer model and the schedules; optimized/NAME where none is
+        given. started: told where is kept what lets a stopped run go on. Raises
+        DoesNotFitError, InputError.
+        """
+        from inferstack.api.result import optimized
+        from inferstack.models.data import read_pairs
+        from inferstack.models.scenario import check_size
+        from inferstack.optimize.stack import STAGES, Request
+        from inferstack.report.path import check_folder
+
+        check_size("--seq-len", seq_len)
+        model = self._checkpoint()
+        folder = Path("optimized") / self.name if out is None else Path(out)
+        request = Request(
+            model=model,
+            accelerator=machine_of(on).accelerator,
+            seq_len=seq_len,
+            sentences=texts(sentences),
+            calibration=None if calibrate is None else texts(calibrate),
+            pairs=None if pairs is None else read_pairs(Path(pairs)),
+            objective=objective,
+            checked_sentences=check,
+            folder=folder,
+        )
+        check_folder(folder)
+        if started is not None:
+            started(folder / STAGES)
+        return optimized(request, progress)
+
+    def encoder(self, seq_len: int = SHORT_TOKENS) -> Encoder:
+        """The checkpoint in floating point, ready to run on sentences. Raises CheckpointError."""
+        from inferstack.api.encoder import float_encoder
+
+        return float_encoder(self._checkpoint(), seq_len)
+
+    def quantize(
+        self,
+        sentences: Sequence[str] | str | Path,
+        *,
+        seq_len: int = SHORT_TOKENS,
+        method: str = "integer-only",
+    ) -> Encoder:
+        """The checkpoint in integers, ready to run, with ranges from `sentences`."""
+        return self.encoder(seq_len).quantized(texts(sentences), method=method)
+
+    def table(self) -> RenderableType:
+        """Its sizes, for rich."""
+        from inferstack.report.model import to_table
+
+        return to_table(self._found)
+
+    def to_dict(self) -> Record:
+        """Name, architecture and sizes."""
+        from inferstack.report.model import to_json
+
+        return to_json(self._found)
+
+    def records(self) -> list[Record]:
+        """A row per size."""
+        return [{"size": name, "value": value} for name, value in self.to_dict()["sizes"].items()]
+
+    def _checkpoint(self) -> Path:
+        if self.folder is None:
+            raise InputError(
+                self.name, "is a named model without weights", need="a folder with a checkpoint",
+                hint="`inferstack sample` fetches one",
+            )  # fmt: skip
+        return self.folder
+
+    def _workload(self, seq_len: int | None, phase: str | None, batch: int) -> Workload:
+        """The usual pass of 512 tokens unless others are asked for."""
+        task = None if phase is None else chosen("--phase", phase, Task)
+        if task is Task.GENERATE:
+            raise InputError(
+                "--phase generate",
+                "is many passes of different shapes",
+                need="one of encode, prefill, decode",
+                hint="--phase decode maps the pass that makes the last token",
+            )
+        if task is None and Task.DECODE in self._found.tasks:
+            task = Task.DECODE
+        if seq_len is None and self._found.architecture.sees_tokens:
+            seq_len = USUAL_TOKENS
+        lengths = lengths_of(seq_len)
+        (workload,) = workloads(self._found, lengths=lengths, task=task, batch=batch)
+        return workload
+
+
+def load(name_or_folder: str | Path, *, image_size: int | None = None) -> Model:
+    """A named model, or the checkpoint in a Hugging Face folder; its weights are read when needed.
+
+    image_size: height and width in pixels, for models that see images. Raises UnknownNameError for
+    a name that does not exist, CheckpointError for a folder that cannot be read.
+    """
+    given = f"{name_or_folder}/" if isinstance(name_or_folder, Path) else name_or_folder
+    return Model(find_model(given, image_size=image_size))
+
+
+def texts(sentences: Sequence[str] | str | Path) -> tuple[str, ...]:
+    """Sentences as they are, or those of a file."""
+    from inferstack.models.data import read_sentences
+
+    if isinstance(sentences, str | Path):
+        return read_sentences(Path(sentences))
+    return tuple(sentences)
