@@ -36,3 +36,10 @@ def format_names() -> tuple[str, ...]:
     from inferstack.exchange.format import formats
 
     return tuple(sorted(formats()))
+
+
+def convention_names() -> tuple[str, ...]:
+    """The counting conventions."""
+    from inferstack.analysis.convention import CONVENTIONS
+
+    return tuple(CONVENTIONS)

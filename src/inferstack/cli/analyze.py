@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from inferstack.api.choices import ElementType, Group, Task
+from inferstack.cli import completion
 from inferstack.cli.console import session_of
 from inferstack.core.errors import InputError
 from inferstack.report.path import check_report_path
@@ -32,7 +33,11 @@ def register(app: typer.Typer) -> None:
     def analyze(
         context: typer.Context,
         model: Annotated[
-            str, typer.Argument(help="A model's name, or a Hugging Face folder with config.json.")
+            str,
+            typer.Argument(
+                help="A model's name, or a Hugging Face folder with config.json.",
+                autocompletion=completion.models,
+            ),
         ],
         seq_len: Annotated[
             str | None,
@@ -50,7 +55,11 @@ def register(app: typer.Typer) -> None:
             int | None, typer.Option(help="Height and width in pixels, for ResNets. [default: 224]")
         ] = None,
         convention: Annotated[
-            str, typer.Option(help="exact, or survey: as Kim et al. 2023 count.")
+            str,
+            typer.Option(
+                help="exact, or survey: as Kim et al. 2023 count.",
+                autocompletion=completion.conventions,
+            ),
         ] = "exact",
         dtype: Annotated[
             ElementType | None,
@@ -61,7 +70,11 @@ def register(app: typer.Typer) -> None:
         by: Annotated[Group, typer.Option(help="What a row is.")] = Group.PART,
         on: Annotated[
             str | None,
-            typer.Option(metavar="ACCELERATOR", help="Also model its time on this machine."),
+            typer.Option(
+                metavar="ACCELERATOR",
+                help="Also model its time on this machine.",
+                autocompletion=completion.machines,
+            ),
         ] = None,
         roofline: Annotated[
             Path | None,

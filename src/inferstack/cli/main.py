@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from inferstack import __version__
+from inferstack.cli.completion import called_verb
 from inferstack.cli.console import Session
 from inferstack.core.errors import InferStackError
 from inferstack.core.infeasible import DoesNotFitError
@@ -40,7 +41,7 @@ A first quarter of an hour:
 
 Data goes to stdout, narration and progress to stderr. Exit code 0: done. 1: it does not fit, or
 a check failed. 2: wrong input, with a message that says what to change. `inferstack VERB --help`
-explains a verb.
+explains a verb; `inferstack --install-completion` completes verbs and names with the Tab key.
 """
 
 
@@ -93,7 +94,8 @@ def _dispatch(arguments: list[str], session: Session) -> int:
 
     from inferstack.cli.verbs import discover_verbs
 
-    app = build_app(discover_verbs(), arguments[0])
+    asked = called_verb()
+    app = build_app(discover_verbs(), arguments[0] if asked is None else asked)
     command = typer.main.get_command(app)
     try:
         command.main(args=arguments, prog_name="inferstack", obj=session)
@@ -107,7 +109,7 @@ def build_app(verbs: Sequence[Verb], called: str) -> Typer:
     import typer
 
     app = typer.Typer(
-        add_completion=False,
+        add_completion=True,
         rich_markup_mode=None,
         help=GUIDE,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inferstack.api.choices import Task
+from inferstack.cli import completion
 from inferstack.cli.console import session_of
 from inferstack.core.errors import InputError
 
@@ -34,13 +35,17 @@ def register(app: typer.Typer) -> None:
         context: typer.Context,
         model: Annotated[
             str | None,
-            typer.Argument(help="A model's name, or a Hugging Face folder with config.json."),
+            typer.Argument(
+                help="A model's name, or a Hugging Face folder with config.json.",
+                autocompletion=completion.models,
+            ),
         ] = None,
         on: Annotated[
             str | None,
             typer.Option(
                 help="The accelerator: a name of the library or a YAML file.  "
-                "[default: peers-target]"
+                "[default: peers-target]",
+                autocompletion=completion.machines,
             ),
         ] = None,
         seq_len: Annotated[
@@ -58,7 +63,11 @@ def register(app: typer.Typer) -> None:
             int | None, typer.Option(help="Height and width in pixels, for ResNets. [default: 224]")
         ] = None,
         objective: Annotated[
-            str, typer.Option(help="What is minimized: latency, energy, edp, dram_bytes.")
+            str,
+            typer.Option(
+                help="What is minimized: latency, energy, edp, dram_bytes.",
+                autocompletion=completion.objectives,
+            ),
         ] = "edp",
         fuse: Annotated[
             bool, typer.Option("--fuse/--no-fuse", help="Search what to fuse, or fuse nothing.")
@@ -98,7 +107,8 @@ def register(app: typer.Typer) -> None:
         export: Annotated[
             str | None,
             typer.Option(
-                help="Also write the operators for another tool into --out: accelforge, timeloop."
+                help="Also write the operators for another tool into --out: accelforge, timeloop.",
+                autocompletion=completion.formats,
             ),
         ] = None,
         score: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from inferstack.cli import completion
 from inferstack.cli.console import session_of
 
 
@@ -28,7 +29,11 @@ def register(app: typer.Typer) -> None:
             Path, typer.Argument(help="A Hugging Face folder of a BERT-like encoder.")
         ],
         on: Annotated[
-            str, typer.Option(help="The accelerator: a name of the library or a YAML file.")
+            str,
+            typer.Option(
+                help="The accelerator: a name of the library or a YAML file.",
+                autocompletion=completion.machines,
+            ),
         ] = "gemmini",
         seq_len: Annotated[int, typer.Option(help="Tokens of each sequence.")] = 128,
         data: Annotated[
@@ -51,7 +56,11 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
         objective: Annotated[
-            str, typer.Option(help="What schedules minimize: latency, energy, edp, dram_bytes.")
+            str,
+            typer.Option(
+                help="What schedules minimize: latency, energy, edp, dram_bytes.",
+                autocompletion=completion.objectives,
+            ),
         ] = "edp",
         check: Annotated[
             int,
