@@ -147,6 +147,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "another file": (lambda f: (f / "graph.json").write_text("[]"), "is not a graph of ours"),
     "another version": (edited(lambda r: r.update(version=99)), "has another version; got 99"),
+    "an older version": (edited(lambda r: r.update(version=1)), "make it again with inferstack"),
     "an unknown key": (edited(lambda r: r.update(extra=1)), "extra: Extra inputs are not"),
     "a text for a number": (
         edited(lambda r: tensor(r, "embedding.word").update(shape=["50", 32])),

@@ -80,7 +80,7 @@ def test_the_sram_rule_fits_the_three_published_sizes() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "multiplies", "adds"),
-    [("softmax", 3, 5), ("layernorm", 3, 4), ("gelu", 3, 3), ("add", 1, 1)],
+    [("softmax", 3, 5), ("layernorm", 3, 4), ("gelu", 4, 3), ("add", 1, 1)],
 )
 def test_vector_energies_count_their_operations(kind: str, multiplies: int, adds: int) -> None:
     unit = load_accelerator("gemmini-ibert").vector_unit
@@ -96,7 +96,7 @@ def test_row_overheads_add_up_from_their_parts() -> None:
     assert (
         unit.row_overhead_cycles["layernorm"] == (2 * reduce + 2 * divide + root + reciprocal) / 2
     )
-    assert unit.passes == {"softmax": 3, "layernorm": 3, "gelu": 1, "add": 1}
+    assert unit.passes == {"softmax": 2, "layernorm": 3, "gelu": 1, "add": 1}
 
 
 def test_the_cnn_tuned_machine_leaves_everything_but_matmuls_to_the_host() -> None:

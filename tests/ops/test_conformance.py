@@ -88,12 +88,12 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
             given=HEADS,
         ),
         example(
-            {"probabilities": int8(2, 4, 3, 5), "value": int8(2, 5, 6)},
+            {"probabilities": np.abs(int8(2, 4, 3, 5)), "value": int8(2, 5, 6)},
             "probabilities value",
             given=HEADS,
         ),
         example(
-            {"probabilities": int8(2, 4, 3, 5), "value": int8(2, 5, 6), **tables()},
+            {"probabilities": np.abs(int8(2, 4, 3, 5)), "value": int8(2, 5, 6), **tables()},
             "probabilities value",
             given=HEADS,
         ),

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 FORMAT = "inferstack graph"
-VERSION = 1
+VERSION = 2
+"""2: probabilities by rows, attention contexts divided by their sums, i-GELU's fourth power."""
 GRAPH_FILE = "graph.json"
 VALUES_FILE = "model.safetensors"
 ELEMENTS_MAX = 2**40
@@ -143,7 +144,11 @@ def _read_structure(path: Path) -> dict[str, Any]:
         raise CheckpointError(str(path), "is not a graph of ours", need=f'"format": "{FORMAT}"')
     if content.get("version") != VERSION:
         raise CheckpointError(
-            str(path), "has another version", got=content.get("version"), need=VERSION
+            str(path),
+            "has another version",
+            got=content.get("version"),
+            need=VERSION,
+            hint="its operators may compute other bits; make it again with inferstack optimize",
         )
     try:
         return GraphRecord.model_validate(content).model_dump()

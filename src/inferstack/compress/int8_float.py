@@ -53,17 +53,40 @@ class _Int8FloatLowering(Lowering):
         """The operand as int8, quantized on the host where it is float."""
         name = operator.inputs[slot]
         if name not in self.integers and name in self.floats:
-            scale = self.activation_scale(name)
-            tensor = self.builder.add(
-                "quantize",
-                f"{name}.quantized",
-                {"x": self.floats[name]},
-                {"scale": float(scale[0])},
-                part=operator.part,
-                scale=tensor_scale(scale),
-            )
-            self.integers[name] = Integer(tensor=tensor, dtype=DType.INT8, scale=scale)
+            self.integers[name] = self.quantized(operator, name, slot == "probabilities")
         return super().int8(operator, slot)
+
+    def quantized(self, operator: Operator, name: str, probabilities: bool) -> Integer:
+        """A quantize of the float tensor `name`: by rows, by channels, or with one unit."""
+        import numpy as np
+
+        inputs, attributes, scale = {"x": self.floats[name]}, dict[str, float | bool](), None
+        if probabilities:
+            attributes = {"probabilities": True}
+        else:
+            scale = self.channel_scale(name)
+            if scale.size > 1:
+                units = scale.astype(np.float32)
+                scale = units.astype(np.float64)
+                inputs["scale"] = self.static(
+                    f"{name}.units", units, DType.FLOAT32, TensorRole.CONSTANT
+                )
+            else:
+                attributes = {"scale": float(scale[0])}
+        tensor = self.builder.add(
+            "quantize",
+            f"{name}.quantized",
+            inputs,
+            attributes,
+            part=operator.part,
+            scale=None if scale is None else tensor_scale(scale),
+        )
+        held = np.full(1, np.nan) if scale is None else scale
+        return Integer(tensor=tensor, dtype=DType.INT8, scale=held)
+
+    def takes_integers(self, user: Operator) -> bool:
+        """The array's operators; the host's read floating point."""
+        return user.kind in ARRAY_KINDS
 
     def as_float(self, name: str) -> str:
         """The tensor in floating point: as it is, or dequantized on the host."""

@@ -11,7 +11,13 @@ from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
 from inferstack.ops.builder import GraphBuilder
-from inferstack.ops.quantization import INT8_MAX, RESCALE_LIMIT, dyadic, quantize
+from inferstack.ops.quantization import (
+    CONTEXT_UNITS,
+    INT8_MAX,
+    RESCALE_LIMIT,
+    dyadic,
+    quantize,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +39,10 @@ ACCUMULATOR_LIMIT = 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Integer:
-    """An integer tensor of the new graph. scale: (1,) or (channels,): real = scale * integer."""
+    """An integer tensor of the new graph. scale: (1,) or (channels,): real = scale * integer.
+
+    Not a number for probabilities, where the sum of a row stands for 1.
+    """
 
     tensor: str
     dtype: DType
@@ -118,19 +127,28 @@ class Lowering:
         self,
         operator: Operator,
         inputs: dict[str, str],
-        scale: Scale,
+        scale: Scale | None,
         attributes: dict[str, Any] | None = None,
     ) -> Integer:
-        """Add the integer form of `operator`, and register its result."""
+        """Add the integer form of `operator`, and register its result.
+
+        scale: None for probabilities, of which every row has its own.
+        """
+        import numpy as np
+
         name = self.builder.add(
             operator.kind,
             operator.name,
             inputs,
             attributes or {},
             part=operator.part,
-            scale=tensor_scale(scale),
+            scale=None if scale is None else tensor_scale(scale),
         )
-        value = Integer(tensor=name, dtype=self.builder.tensors[name].dtype, scale=scale)
+        value = Integer(
+            tensor=name,
+            dtype=self.builder.tensors[name].dtype,
+            scale=np.full(1, np.nan) if scale is None else scale,
+        )
         self.integers[operator.output] = value
         return value
 
@@ -146,10 +164,10 @@ class Lowering:
         """The scale of an int8 activation whose producer writes each channel by its own multiplier.
 
         (channels,) where matmuls and residual adds read it, which take a unit per channel at no
-        cost; (1,) where anything else does.
+        cost; (1,) where anything else does. Readers of the float form have no say.
         """
         readers = []
-        consumers = self.graph.consumers(tensor)
+        consumers = [user for user in self.graph.consumers(tensor) if self.takes_integers(user)]
         for user in consumers:
             if user.kind == "matmul" and user.inputs["a"] == tensor:
                 weight = self.weight(user, "b")
@@ -159,12 +177,25 @@ class Lowering:
         residual = any(user.kind == "add" for user in consumers)
         return balanced_scale(self.calibration.of(tensor), readers, residual)
 
+    def takes_integers(self, user: Operator) -> bool:
+        """Whether an operator reads the integer form of its operands."""
+        return True
+
     def int8(self, operator: Operator, slot: str) -> Integer:
         """The int8 form of an operand. Raises InputError where there is none."""
         value = self.integers.get(operator.inputs[slot])
         if value is None or value.dtype is not DType.INT8:
             raise self.refuse(operator, f"needs {operator.inputs[slot]} as int8")
         return value
+
+    def probabilities_only(self, operator: Operator) -> None:
+        """Refuses a softmax that anything but an attention context reads: no one scale has it."""
+        readers = self.graph.consumers(operator.output)
+        if operator.output in self.graph.outputs or any(
+            user.kind != "attention_context" or user.inputs["probabilities"] != operator.output
+            for user in readers
+        ):
+            raise self.refuse(operator, "is read by more than attention contexts")
 
     # -- operators on the array -----------------------------------------------------------------
 
@@ -216,10 +247,10 @@ class Lowering:
         )
 
     def attention_context(self, operator: Operator, requantize_output: bool) -> None:
-        """Probabilities int8 @ value int8 -> int8, or int32."""
+        """Means of value int8 by rows of probabilities int8 -> int8, or int32."""
         probabilities, value = self.int8(operator, "probabilities"), self.int8(operator, "value")
         inputs = {"probabilities": probabilities.tensor, "value": value.tensor}
-        self._finish(operator, inputs, probabilities.scale * value.scale, requantize_output)
+        self._finish(operator, inputs, value.scale / CONTEXT_UNITS, requantize_output)
 
     def _finish(
         self, operator: Operator, inputs: dict[str, str], accumulator: Scale, requantize: bool

@@ -28,9 +28,9 @@ class Cost:
     """What a mapping costs. Energies in pJ; bytes are exact.
 
     accesses: by (level, slot); slot "bias" is the row that outputs start from, "residual" what is
-    added on the way out. occupancy_bytes: of one tile generation, by level. busy_cycles: array,
-    DRAM bus and vector unit. crossings: tiles and elements between neighbouring places, by
-    operand.
+    added on the way out, "row factors" what rows of probabilities are divided by.
+    occupancy_bytes: of one tile generation, by level. busy_cycles: array, DRAM bus and vector unit.
+    crossings: tiles and elements between neighbouring places, by operand.
     """
 
     cycles: int
@@ -103,6 +103,7 @@ def cost(
     bias = traffic.bias_reads(nest, wanted, accelerator)
     moved = dict(traffic.accesses(found, wanted, accelerator, bias))
     moved |= _residual_accesses(wanted, accelerator, epilogue)
+    moved |= _row_factor_accesses(nest, wanted, accelerator, epilogue)
     dram = accelerator.levels[0].name
     total = sum(a.total_bytes for (level, _), a in moved.items() if level == dram)
     busy = {
@@ -115,6 +116,7 @@ def cost(
     else:
         cycles = tiled_cycles(tiling, wanted, accelerator, epilogue)
     residual = sum(epilogue.residual_bits) * _outputs(wanted) // 8
+    residual += wanted.rows * epilogue.row_factor_bits // 8 if epilogue.row_factor_bits else 0
     return Cost(
         cycles=cycles,
         energy_pj=_energy_pj(moved, wanted, accelerator)
@@ -228,6 +230,21 @@ def _residual_accesses(
             read_bytes=sum(epilogue.residual_bits) * outputs // 8, written_bytes=0
         ),
         (level.name, "residual"): Access(read_bytes=sums, written_bytes=sums),
+    }
+
+
+def _row_factor_accesses(
+    nest: legality.Nest, contraction: Contraction, accelerator: Accelerator, epilogue: Epilogue
+) -> dict[tuple[str, str], Access]:
+    """Factors of rows: an attention context reads a tile's, a softmax writes its rows'."""
+    if not contraction.row_factor_bits and not epilogue.row_factor_bits:
+        return {}
+    times = traffic.output_chunks(nest, contraction, "n")
+    return {
+        (accelerator.levels[0].name, "row factors"): Access(
+            read_bytes=contraction.rows * times * contraction.row_factor_bits // 8,
+            written_bytes=contraction.rows * epilogue.row_factor_bits // 8,
+        )
     }
 
 

@@ -17,6 +17,8 @@ from inferstack.ir.graph import Graph, Operator
 from inferstack.ops.registry import rule_for
 from inferstack.ops.rule import OUTPUT, Affine
 
+ROW_FACTOR_BITS = 32
+"""Width of the factor of a row of integer probabilities."""
 MATMUL_DIMS = ("m", "n", "k")
 BIAS = "bias"
 
@@ -58,6 +60,8 @@ class Contraction:
 
     dims: (name, extent). operands: input, weight, output. bias_bits: width of the values, one for
     each n (and each group g of a convolution), that the outputs start from; None without them.
+    row_factor_bits: width of the factor that each row of m is multiplied by on its way out (integer
+    attention context); 0 without.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Contraction:
     reductions: frozenset[str]
     operands: tuple[Operand, ...]
     bias_bits: int | None = None
+    row_factor_bits: int = 0
 
     @property
     def extents(self) -> dict[str, int]:
@@ -79,7 +84,7 @@ class Contraction:
     @property
     def signature(self) -> tuple[object, ...]:
         """Equal for contractions with the same mappings at the same cost."""
-        return (self.dims, self.reductions, self.operands, self.bias_bits)
+        return (self.dims, self.reductions, self.operands, self.bias_bits, self.row_factor_bits)
 
     def by_role(self, role: Role) -> Operand:
         """The input, the weight or the output."""
@@ -115,7 +120,14 @@ class Contraction:
         )
         if self.bias_bits is not None:
             total += self.bias_elements * self.bias_bits // 8
+        if self.row_factor_bits:
+            total += self.rows * self.row_factor_bits // 8
         return total
+
+    @property
+    def rows(self) -> int:
+        """Rows of all matrix products."""
+        return self.batch * self.extents["m"]
 
     @property
     def bias_elements(self) -> int:
@@ -188,4 +200,5 @@ def contraction(graph: Graph, operator: Operator) -> Contraction:
         reductions=space.reductions,
         operands=operands,
         bias_bits=tensors[BIAS].dtype.bits if BIAS in tensors else None,
+        row_factor_bits=ROW_FACTOR_BITS if space.divides_rows else 0,
     )

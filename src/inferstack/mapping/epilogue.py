@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from inferstack.core.dtypes import DType
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.ir.graph import Graph, Operator
-from inferstack.mapping.contraction import Contraction, is_contraction
+from inferstack.mapping.contraction import ROW_FACTOR_BITS, Contraction, is_contraction
 
 ROW_KINDS = ("softmax", "layernorm")
 COMMAND_KINDS = ("gelu", *ROW_KINDS)
@@ -36,6 +36,11 @@ class Epilogue:
     def command(self) -> str | None:
         """The kind that is computed on the way out, if any."""
         return next((kind for kind in self.kinds if kind in COMMAND_KINDS), None)
+
+    @property
+    def row_factor_bits(self) -> int:
+        """Bits written behind each row: a softmax hands on the factor of its row."""
+        return ROW_FACTOR_BITS if self.command == "softmax" else 0
 
     @property
     def whole_rows(self) -> bool:
@@ -86,6 +91,9 @@ def fusible_chain(
     chain: list[Operator] = []
     last = operator
     if not is_contraction(operator) or graph.result(operator).dtype is not DType.INT32:
+        return ()
+    if operator.kind == "attention_context":
+        # Its way out is taken by the division by the sum of each row.
         return ()
     while True:
         readers = graph.consumers(last.output)

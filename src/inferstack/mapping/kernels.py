@@ -204,4 +204,4 @@ class _Maker:
         wanted = contraction(self.graph, operator)
         bits = {port.slot: port.bits for port in (*reads, writes)}
         operands = tuple(replace(one, bits=bits[one.slot]) for one in wanted.operands)
-        return replace(wanted, operands=operands, bias_bits=None)
+        return replace(wanted, operands=operands, bias_bits=None, row_factor_bits=0)

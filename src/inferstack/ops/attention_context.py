@@ -1,7 +1,8 @@
 """Probabilities times V of each head.
 
 probabilities (batch, heads, tokens, context), value (batch, context, kv_heads * dh) -> (batch,
-tokens, heads * dh). Integer: int8 operands, int32 result, or int8 with tables (docs/integer.md).
+tokens, heads * dh). Integer: int8 operands; each row is divided by the sum of its probabilities.
+int32 result at the scale of the values over 2^16, or int8 with tables (docs/integer.md).
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ class AttentionContextRule(Rule):
             accesses=accesses,
             reductions=frozenset({"k"}),
             macs_per_point=1,
+            divides_rows=inputs["probabilities"].dtype.is_integer,
         )
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:

@@ -1,4 +1,8 @@
-"""float -> int8: round half to even of x / scale, clipped to [-127, 127]; attribute scale."""
+"""float -> int8: round half to even of x / scale, clipped to [-127, 127].
+
+scale: an attribute, or a tensor (n,) with a unit per channel of the last axis. Or attribute
+probabilities: rows of the last axis, each by its own largest value (`quantization.quantize_rows`).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ class QuantizeRule(Rule):
     kind: ClassVar[str] = "quantize"
     work: ClassVar[Work] = Work.QUANTIZATION
     required: ClassVar[tuple[str, ...]] = ("x",)
-    optional: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ("scale",)
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
@@ -29,6 +33,9 @@ class QuantizeRule(Rule):
         """Shape and type of the result."""
         x = inputs["x"]
         self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
+        if "scale" in inputs:
+            shape = inputs["scale"].shape
+            self.need(shape == x.shape[-1:], x.name, shape, x.shape[-1:])
         return x.shape, DType.INT8
 
     def space(
@@ -36,7 +43,7 @@ class QuantizeRule(Rule):
     ) -> IterationSpace:
         """One point per element of the result."""
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        accesses = [simple(slot, *names[-len(inputs[slot].shape) :]) for slot in self.required]
+        accesses = [simple(slot, *names[-len(inputs[slot].shape) :]) for slot in inputs]
         return IterationSpace(
             dims=tuple(zip(names, output.shape, strict=True)),
             accesses=(*accesses, simple(OUTPUT, *names)),
@@ -45,9 +52,12 @@ class QuantizeRule(Rule):
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
-        from inferstack.ops.quantization import quantize
+        from inferstack.ops.quantization import quantize, quantize_rows
 
-        return quantize(inputs["x"], float(attributes["scale"]))
+        if attributes.get("probabilities", False):
+            return quantize_rows(inputs["x"])
+        scale = inputs["scale"] if "scale" in inputs else float(attributes["scale"])
+        return quantize(inputs["x"], scale)
 
 
 RULE = QuantizeRule()

@@ -54,6 +54,7 @@ class IterationSpace:
 
     reductions: the dimensions summed over (k of a matmul). macs_per_point: 1 for contractions.
     flops_per_point: operations of a point that is no MAC (elementwise work, passes included).
+    divides_rows: whether the sums are divided, row by row, before they leave.
     """
 
     dims: tuple[tuple[str, int], ...]
@@ -61,6 +62,7 @@ class IterationSpace:
     reductions: frozenset[str] = frozenset()
     macs_per_point: int = 0
     flops_per_point: int = 0
+    divides_rows: bool = False
 
     @property
     def points(self) -> int:

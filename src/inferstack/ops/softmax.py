@@ -1,7 +1,8 @@
 """Softmax over the last axis of x (batch, heads, tokens, context).
 
 mask (batch, context): 0 = not attended, gives exactly 0; a row without any attended position gives
-zeros. causal: query i sees keys up to context - tokens + i. Integer: i-softmax (docs/integer.md).
+zeros. causal: query i sees keys up to context - tokens + i. Integer: i-softmax, where
+the sum of each row stands for 1 (docs/integer.md).
 """
 
 from __future__ import annotations

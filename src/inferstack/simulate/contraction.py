@@ -279,6 +279,12 @@ def lower_contraction(
     Raises MappingError where a tile does not fit or a fused operator cannot be computed.
     """
     shape = shape_of(graph, operator)
+    if fused and operator.kind == "attention_context":
+        raise MappingError(
+            f"operator {operator.name}",
+            "divides by the sum of its rows on the way out: nothing can be fused to it",
+            got=fused[0].name,
+        )
     emitter = Emitter(graph=graph, tables=Tables(graph))
     last = fused[-1] if fused else operator
     emitter.operand(shape.a)

@@ -30,6 +30,7 @@ _CONFIG, _MVIN, _PRELOAD, _COMPUTE, _MVOUT, _FENCE = range(6)
 _ACCUMULATOR, _ACCUMULATE = isa.ACCUMULATOR, isa.ACCUMULATE
 _ROW_MASK, _KEEP = isa.ROW_MASK, isa.KEEP
 _WIDE, _STATISTICS, _FOR_LOAD = isa.WIDE, isa.STATISTICS, isa.FOR_LOAD
+_FACTORS = isa.FACTORS
 _LOAD, _EXECUTE, _STORE = LOAD, EXECUTE, STORE
 
 (
@@ -125,6 +126,8 @@ def _count(ins: Any, command: Integer, target: Integer, counts: Array, vector: A
         counts[_MACS] += rows * cols * width
         counts[_ACC_WRITTEN] += rows * width * 4
         counts[_ACC_READ] += rows * width * 4 if target & _ACCUMULATE else 0
+    elif ins.opcode == _MVOUT and ins.flags & _FACTORS:
+        counts[_WRITTEN] += rows * cols * size
     elif ins.opcode == _MVOUT:
         counts[_ACC_READ] += rows * cols * 4
         if not ins.flags & _STATISTICS:

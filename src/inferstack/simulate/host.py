@@ -7,6 +7,7 @@ import math
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.ir.graph import Graph, Operator
 from inferstack.ops.registry import rule_for
+from inferstack.simulate.isa import FACTOR_BYTES
 from inferstack.simulate.machine import Timing
 
 ACCELERATED = ("matmul", "attention_scores", "attention_context")
@@ -48,7 +49,9 @@ def host_bytes(graph: Graph, operator: Operator) -> tuple[int, int]:
         tensor.dtype.size_bytes(min(tensor.elements, points))
         for tensor in {tensor.name: tensor for tensor in operands.values()}.values()
     )
-    return read, result.size_bytes
+    factors = operator.kind == "quantize" and operator.attributes.get("probabilities", False)
+    rows = result.elements // result.shape[-1] if factors else 0
+    return read, result.size_bytes + rows * FACTOR_BYTES
 
 
 def host_timing(graph: Graph, operator: Operator, accelerator: Accelerator) -> Timing:

@@ -45,6 +45,8 @@ LAST = 16
 """Flag of mvout: the last block of a row's last statistics pass: division and root follow."""
 FOR_LOAD = 32
 """Flag of config: the table of the load queue (else of the store queue)."""
+FACTORS = 64
+"""Flag of mvout: the factors of the rows that softmax has just written, an int32 for each."""
 
 INSTRUCTION = np.dtype(
     [
@@ -63,7 +65,9 @@ INSTRUCTION = np.dtype(
 )
 """other: a preload's destination in the accumulator; an mvout's row index in the tensor (causal
 masks). column: an mvin's or mvout's first channel, by which tables are indexed; a compute's width.
-stride: bytes between rows in DRAM, 0 reads one row once and writes it to all; a config's bytes."""
+stride: bytes between rows in DRAM, 0 reads one row once and writes it to all; a config's bytes.
+A config of the store queue with `cols` reads so many factors of rows, from row `other` on, from its
+operand."""
 
 NONE, REQUANTIZE, GELU, SOFTMAX, LAYERNORM, RESCALE = range(6)
 COMMANDS = ("none", "requantize", "gelu", "softmax", "layernorm", "rescale")
@@ -82,6 +86,7 @@ CONFIGURATION = np.dtype(
         ("width", np.int64),
         ("mask", np.int64),
         ("causal_offset", np.int64),
+        ("by_row", np.int64),
     ]
 )
 """A table of the load or store queue; positions in the program's constants.
@@ -89,7 +94,8 @@ CONFIGURATION = np.dtype(
 multiplier, shift: 1 value, or `per_channel` of them. first, second: GELU's output multipliers and
 shifts (first_length of them), or LayerNorm's gamma and beta. width: columns of a whole row
 (softmax, LayerNorm). mask: operand of int8 flags per column, or -1. causal_offset: query i
-sees columns up to i + causal_offset; -1 where all are seen.
+sees columns up to i + causal_offset; -1 where all are seen. by_row: 1 where every row is multiplied
+by its factor before anything else (attention context).
 """
 
 
@@ -127,6 +133,18 @@ class Program:
 
 SPILL = "(partial sums)"
 """The operand that stands for the region of spilled partial sums."""
+_FACTORS_OF = " (row factors)"
+FACTOR_BYTES = 4
+
+
+def factors_of(tensor: str) -> str:
+    """The operand that stands for the factors of the rows of probabilities, an int32 each."""
+    return tensor + _FACTORS_OF
+
+
+def tensor_of(operand: str) -> str:
+    """The tensor that an operand holds, or whose rows' factors it holds."""
+    return operand.removesuffix(_FACTORS_OF)
 
 
 def check_addresses(code: Code) -> None:
@@ -149,6 +167,9 @@ def check_addresses(code: Code) -> None:
     real = moves & ~((opcode == MVOUT) & (ins["flags"] & STATISTICS != 0))
     inside = (end <= bytes_of) & (ins["dram"] >= 0)
     assert inside[real].all(), "an instruction leaves its operand in DRAM"
+    factors = (opcode == CONFIG) & (ins["cols"] > 0)
+    read = ins["dram"] + ins["cols"].astype(np.int64) * FACTOR_BYTES
+    assert (read <= bytes_of)[factors].all(), "a config leaves its factors in DRAM"
 
 
 def disassemble(program: Program, start: int = 0, stop: int | None = None) -> str:
@@ -169,7 +190,8 @@ def _line(record: Any, program: Program) -> str:
     if opcode == CONFIG:
         command = COMMANDS[program.code.configurations[record["config"]]["command"]]
         queue = "load" if flags & FOR_LOAD else "store"
-        return f"{name:8s} {queue} table {record['config']} {command}, {record['stride']} B"
+        rows = f", {record['cols']} row factors" if record["cols"] else ""
+        return f"{name:8s} {queue} table {record['config']} {command}, {record['stride']} B{rows}"
     if opcode == MVIN:
         return f"{name:8s} {size} {dram} -> {local_name(int(record['local']))}"
     if opcode == PRELOAD:

@@ -26,13 +26,15 @@ LARGEST_BYTES = 2**36
 class Layout:
     """addresses: first byte by tensor name. shapes: numpy type and shape by tensor name.
 
-    masks: graph inputs that the machine reads as one byte per flag.
+    masks: graph inputs that the machine reads as one byte per flag. factored: probabilities whose
+    rows' factors lie in DRAM too, for the attention contexts that read them.
     """
 
     addresses: Mapping[str, int]
     shapes: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
     masks: frozenset[str]
     total_bytes: int
+    factored: frozenset[str] = frozenset()
 
     def memory(self, graph: Graph) -> Array:
         """Fresh memory (bytes as int8) with the weights and constants of the graph in place."""
@@ -57,6 +59,13 @@ class Layout:
                 f"tensor {name}", "another shape", got=tuple(values.shape), need=target.shape
             )
         target[...] = values
+        if name in self.factored:
+            from inferstack.ops.kernels.integer import row_factor
+
+            sums = values.sum(axis=-1, dtype=np.int64).reshape(-1)
+            start = self.addresses[isa.factors_of(name)]
+            region = memory[start : start + sums.size * isa.FACTOR_BYTES].view(np.int32)
+            region[...] = [row_factor(int(total)) for total in sums]
 
 
 def lay_out(graph: Graph, spill_bytes: int = 0) -> Layout:
@@ -67,6 +76,17 @@ def lay_out(graph: Graph, spill_bytes: int = 0) -> Layout:
     masks = frozenset(
         op.inputs["mask"] for op in graph.operators if op.kind == "softmax" and "mask" in op.inputs
     )
+    factored = frozenset(
+        op.inputs["probabilities"]
+        for op in graph.operators
+        if op.kind == "attention_context"
+        and graph.tensors[op.inputs["probabilities"]].dtype.is_integer
+    )
+    factored |= {
+        op.output
+        for op in graph.operators
+        if op.kind == "softmax" and graph.result(op).dtype.is_integer
+    }
     addresses: dict[str, int] = {}
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
     at = 0
@@ -78,13 +98,18 @@ def lay_out(graph: Graph, spill_bytes: int = 0) -> Layout:
         dtype = np.dtype(np.int8) if name in masks else tensor.dtype.numpy()
         addresses[name], shapes[name] = at, (dtype, tensor.shape)
         at += _aligned(tensor.elements * dtype.itemsize)
+        if name in factored:
+            addresses[isa.factors_of(name)] = at
+            at += _aligned(tensor.elements // tensor.shape[-1] * isa.FACTOR_BYTES)
     addresses[isa.SPILL] = at
     at += _aligned(spill_bytes)
     if at > LARGEST_BYTES:
         raise InputError(
             f"graph {graph.name}", "too large to simulate", got=f"{at:,} bytes", need=LARGEST_BYTES
         )
-    return Layout(addresses=addresses, shapes=shapes, masks=masks, total_bytes=at)
+    return Layout(
+        addresses=addresses, shapes=shapes, masks=masks, total_bytes=at, factored=factored
+    )
 
 
 def _aligned(size_bytes: int) -> int:

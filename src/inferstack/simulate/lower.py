@@ -67,6 +67,8 @@ class Outcome:
 
     configs: the store table by batch entry (or one for all). passes: accumulator passes per row
     of a row command, 0 for anything else. row_elements: distance of rows of the output in elements.
+    factors: operand of the rows' factors, which a softmax writes and an attention context reads; -1
+    without. factor_rows: rows of a batch entry.
     """
 
     operand: int
@@ -74,6 +76,8 @@ class Outcome:
     row_elements: int
     configs: tuple[int, ...]
     passes: int = 0
+    factors: int = -1
+    factor_rows: int = 0
 
 
 @dataclass(slots=True)
@@ -107,6 +111,17 @@ class Emitter:
             self.store_config = config
         self.parts.append(made)
 
+    def read_factors(self, config: int, outcome: Outcome, box: Box, entry: int) -> None:
+        """Emits a config that reads the factors of a box's rows, and the table where it is new."""
+        made = np.zeros(1, dtype=isa.INSTRUCTION)
+        made["opcode"], made["config"] = isa.CONFIG, config
+        table = 0 if config == self.store_config else self.tables.payload_bytes[config]
+        made["stride"] = table + box.rows * isa.FACTOR_BYTES
+        made["operand"], made["cols"], made["other"] = outcome.factors, box.rows, box.row
+        made["dram"] = (entry * outcome.factor_rows + box.row) * isa.FACTOR_BYTES
+        self.store_config = config
+        self.parts.append(made)
+
     def load_addend(self, addend: Addend, box: Box, local: int, adds: bool) -> None:
         """mvins of one operand's box into the accumulator at row `local`."""
         size, stride = addend.element_bytes, addend.row_elements * addend.element_bytes
@@ -120,20 +135,32 @@ class Emitter:
 
     def store(self, outcome: Outcome, box: Box, local: int, entry: int) -> None:
         """mvouts of a box; entry: the batch entry, which picks the table."""
-        self.configure(outcome.configs[min(entry, len(outcome.configs) - 1)], False)
+        config, factors = (
+            outcome.configs[min(entry, len(outcome.configs) - 1)],
+            outcome.factors >= 0,
+        )
+        if factors and not outcome.passes:
+            self.read_factors(config, outcome, box, entry)
+        else:
+            self.configure(config, False)
         size, stride = outcome.element_bytes, outcome.row_elements * outcome.element_bytes
         if outcome.passes:
-            made = templates.normalised(box.rows, box.columns, outcome.passes, stride).copy()
+            made = templates.normalised(
+                box.rows, box.columns, outcome.passes, stride, factors
+            ).copy()
         else:
             flags = isa.WIDE if size > 1 else 0
             made = templates.moves(
                 isa.MVOUT, box.rows, box.columns, stride, size, flags, stride, 16 * size
             ).copy()
         made["local"] += local + isa.ACCUMULATOR
-        made["dram"] += box.offset + box.row * stride + box.column * size
+        apart = made["flags"] & isa.FACTORS != 0
+        at = box.offset + box.row * stride + box.column * size
+        before = (entry * outcome.factor_rows + box.row) * isa.FACTOR_BYTES
+        made["dram"] += np.where(apart, before, at)
         made["column"] += box.column + box.channel
         made["other"] += box.row
-        made["operand"] = outcome.operand
+        made["operand"] = np.where(apart, max(outcome.factors, 0), outcome.operand)
         self.parts.append(made)
 
     def finish(self, name: str, output: str, rows: tuple[int, int]) -> isa.Program:
@@ -259,7 +286,11 @@ def outcome_of(
     """How the group's last operator leaves the accumulator."""
     tables, unit = emitter.tables, accelerator.vector_unit
     result = emitter.graph.result(last)
-    passes = 0
+    passes, factors, by_row = 0, -1, last.kind == "attention_context"
+    factor_rows = result.shape[-2] if last.kind == "softmax" or by_row else 0
+    if factor_rows:
+        name = last.inputs["probabilities"] if by_row else last.output
+        factors = emitter.operand(isa.factors_of(name), entries * factor_rows * isa.FACTOR_BYTES)
     if last.kind == "softmax":
         mask = -1
         if "mask" in last.inputs:
@@ -273,9 +304,9 @@ def outcome_of(
     elif last.kind == "gelu":
         configs = (tables.gelu(last),)
     elif last.kind != "add" and "multiplier" in last.inputs:
-        configs = (tables.requantize(last),)
+        configs = (tables.requantize(last, by_row),)
     else:
-        configs = (tables.plain(),)
+        configs = (tables.plain(by_row),)
     if last.kind in ROW_COMMANDS:
         assert unit is not None, "a row command without a unit"
         passes = max(2, unit.passes[last.kind])
@@ -285,4 +316,6 @@ def outcome_of(
         row_elements=row_elements,
         configs=configs,
         passes=passes,
+        factors=factors,
+        factor_rows=factor_rows,
     )

@@ -64,6 +64,8 @@ def execute(program: isa.Program, memory: Array, addresses: Sequence[int]) -> No
     scratchpad = np.zeros((max(1, code.scratchpad_rows), 16), dtype=np.int8)
     accumulator = np.zeros((max(1, code.accumulator_rows), 16), dtype=np.int32)
     widest = ceil_div(max(1, int(code.configurations["width"].max())), 16) * 16
+    configs = code.instructions["opcode"] == isa.CONFIG
+    tallest = int(code.instructions["cols"][configs].max(initial=0))
     bases = np.array(addresses, dtype=np.int64)
     _check_operands(program, memory, bases)
     values.run(
@@ -75,6 +77,7 @@ def execute(program: isa.Program, memory: Array, addresses: Sequence[int]) -> No
         scratchpad,
         accumulator,
         widest,
+        tallest,
     )
 
 

@@ -241,7 +241,8 @@ def _ordered(
             program = programs.get(operator.name)
             reads = set(operator.inputs.values())
             if program is not None:
-                reads = set(program.operands) - {program.output, isa.SPILL}
+                reads = {isa.tensor_of(name) for name in program.operands}
+                reads -= {program.output, isa.SPILL}
             if reads <= written:
                 written.add(program.output if program else operator.output)
                 ordered.append(operator)

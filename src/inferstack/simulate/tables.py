@@ -80,18 +80,18 @@ class Tables:
         self.payload_bytes.append(payload_bytes)
         return len(self.configurations) - 1
 
-    def plain(self) -> int:
-        """int32 as it is."""
-        return self.add(isa.NONE, 0)
+    def plain(self, by_row: bool = False) -> int:
+        """int32 as it is, or times the factor of its row."""
+        return self.add(isa.NONE, 0, by_row=int(by_row))
 
     def scale_in(self, operator: Operator, prefix: str) -> int:
         """The table of a scaled mvin: an operand of a residual add."""
         entries = self.rescale(operator, prefix)
         return self.add(isa.RESCALE, entries["per_channel"] * TABLE_ENTRY_BYTES, **entries)
 
-    def requantize(self, operator: Operator) -> int:
-        """int32 to int8 by the operator's table."""
-        entries = self.rescale(operator, "")
+    def requantize(self, operator: Operator, by_row: bool = False) -> int:
+        """int32 to int8 by the operator's table, behind the factor of its row if `by_row`."""
+        entries = self.rescale(operator, "") | {"by_row": int(by_row)}
         return self.add(isa.REQUANTIZE, entries["per_channel"] * TABLE_ENTRY_BYTES, **entries)
 
     def gelu(self, operator: Operator) -> int:

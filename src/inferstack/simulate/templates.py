@@ -113,8 +113,11 @@ def computes(
 
 
 @lru_cache(maxsize=1024)
-def normalised(rows: int, columns: int, passes: int, stride: int) -> Array:
-    """mvouts of whole rows: statistics passes over each group of 16 rows, then the one to DRAM."""
+def normalised(rows: int, columns: int, passes: int, stride: int, factors: bool) -> Array:
+    """mvouts of whole rows: statistics passes over each group of 16 rows, then the one to DRAM.
+
+    factors: the rows' factors follow, one row of int32.
+    """
     made = []
     for start, size in spans(rows, BLOCK):
         one = moves(isa.MVOUT, size, columns, stride, 1, 0, stride, BLOCK).copy()
@@ -130,6 +133,12 @@ def normalised(rows: int, columns: int, passes: int, stride: int) -> Array:
                 statistics["flags"][-1] |= isa.LAST
             made.append(statistics)
         made.append(one)
+        if factors:
+            last = one[:1].copy()
+            last["flags"] = isa.FACTORS | isa.WIDE
+            last["rows"], last["cols"], last["stride"] = 1, size, 0
+            last["dram"] = start * isa.FACTOR_BYTES
+            made.append(last)
     return np.concatenate(made)
 
 

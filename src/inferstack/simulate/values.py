@@ -18,7 +18,9 @@ from inferstack.ops.kernels.integer import (
     layernorm_row,
     requantize,
     rescale,
+    row_factor,
     softmax_row,
+    weighted_mean,
 )
 from inferstack.simulate import isa
 
@@ -34,7 +36,7 @@ _NONE, _REQUANTIZE, _GELU, _SOFTMAX, _LAYERNORM, _RESCALE = range(6)
 _ACCUMULATOR, _ACCUMULATE = isa.ACCUMULATOR, isa.ACCUMULATE
 _ROW_MASK, _KEEP = isa.ROW_MASK, isa.KEEP
 _WIDE, _TRANSPOSE, _STATISTICS = isa.WIDE, isa.TRANSPOSE, isa.STATISTICS
-_LAST, _FOR_LOAD = isa.LAST, isa.FOR_LOAD
+_LAST, _FOR_LOAD, _FACTORS = isa.LAST, isa.FOR_LOAD, isa.FACTORS
 
 
 @compiled
@@ -139,9 +141,19 @@ def _compute(
 
 @compiled
 def _normalise(
-    ins: Any, cfg: Any, pool: Array, memory: Array, bases: Array, held: Array, result: Array
+    ins: Any,
+    cfg: Any,
+    pool: Array,
+    memory: Array,
+    bases: Array,
+    held: Array,
+    result: Array,
+    made: Array,
 ) -> None:
-    """Whole rows through softmax or LayerNorm: held (16, width) int32 -> result int8."""
+    """Whole rows through softmax or LayerNorm: held (16, width) int32 -> result int8.
+
+    made: (16,) the factors of softmax's rows.
+    """
     width = cfg.width
     constants = pool[cfg.constants : cfg.constants + cfg.constants_length]
     length = max(cfg.per_channel, 1)
@@ -161,9 +173,10 @@ def _normalise(
                     seen[c] = 0
                 if cfg.causal_offset >= 0 and c > signed(ins.other) + r + cfg.causal_offset:
                     seen[c] = 0
-            softmax_row(
+            total = softmax_row(
                 held[r, :width], seen, multiplier[0], shift[0], constants, result[r, :width]
             )
+            made[r] = row_factor(total)
 
 
 @compiled
@@ -180,10 +193,34 @@ def _narrowed(value: Integer, channel: Integer, cfg: Any, pool: Array) -> Intege
 
 
 @compiled
+def _put_int32(memory: Array, at: Integer, value: Integer) -> None:
+    """Little-endian int32 to byte `at`."""
+    for byte in range(4):
+        memory[at + byte] = np.int8((value >> (8 * byte)) & 255)
+
+
+@compiled
+def _read_factors(ins: Any, base: Integer, memory: Array, factors: Array) -> None:
+    """The row factors that a config of the store queue brings."""
+    for r in range(signed(ins.cols)):
+        factors[r] = _int32_at(memory, base + ins.dram + 4 * r)
+
+
+@compiled
 def _move_out(
-    ins: Any, cfg: Any, pool: Array, base: Integer, memory: Array, accumulator: Array, result: Array
+    ins: Any,
+    cfg: Any,
+    pool: Array,
+    base: Integer,
+    memory: Array,
+    accumulator: Array,
+    result: Array,
+    factors: Array,
 ) -> None:
-    """mvout of one instruction: int32 as it is, or int8 through the store queue's table."""
+    """mvout of one instruction: int32 as it is, or int8 through the store queue's table.
+
+    factors: of the instruction's rows, by which they are multiplied first where the table says so.
+    """
     row = signed(ins.local) & _ROW_MASK
     rows, cols = signed(ins.rows), signed(ins.cols)
     whole_row = cfg.command == _SOFTMAX or cfg.command == _LAYERNORM
@@ -191,9 +228,10 @@ def _move_out(
         at = base + ins.dram + r * ins.stride
         for c in range(cols):
             value = signed(accumulator[row + r, c])
+            if cfg.by_row:
+                value = weighted_mean(value, factors[r])
             if ins.flags & _WIDE:
-                for byte in range(4):
-                    memory[at + 4 * c + byte] = np.int8((value >> (8 * byte)) & 255)
+                _put_int32(memory, at + 4 * c, value)
             elif whole_row:
                 memory[at + c] = result[r, ins.column + c]
             else:
@@ -210,14 +248,19 @@ def run(
     scratchpad: Array,
     accumulator: Array,
     widest: Integer,
+    tallest: Integer,
 ) -> None:
     """Executes the instructions in program order on memory (bytes as int8), in place.
 
-    scratchpad (rows, 16) int8, accumulator (rows, 16) int32; widest: the longest row normalised.
+    scratchpad (rows, 16) int8, accumulator (rows, 16) int32; widest: the longest row normalised;
+    tallest: the most row factors that a config reads.
     """
     weights = np.zeros((16, 16), dtype=np.float32)
     held = np.zeros((16, widest), dtype=np.int32)
     result = np.zeros((16, widest), dtype=np.int8)
+    made = np.zeros(16, dtype=np.int64)
+    factors = np.zeros(tallest + 16, dtype=np.int64)
+    first: Integer = 0
     store: Integer = 0
     target: Integer = 0
     add = False
@@ -226,6 +269,8 @@ def run(
         if ins.opcode == _CONFIG:
             if not ins.flags & _FOR_LOAD:
                 store = signed(ins.config)
+                first = signed(ins.other)
+                _read_factors(ins, bases[ins.operand], memory, factors)
         elif ins.opcode == _MVIN:
             table = configurations[ins.config if ins.config > 0 else 0]
             _move_in(ins, bases[ins.operand], memory, scratchpad, accumulator, table, pool)
@@ -237,13 +282,18 @@ def run(
         elif ins.opcode == _COMPUTE:
             _compute(ins, target, add, scratchpad, weights, accumulator)
         elif ins.opcode == _MVOUT:
-            cfg = configurations[store]
+            cfg: Any = configurations[store]
             if ins.flags & _STATISTICS:
                 row = signed(ins.local) & _ROW_MASK
                 for r in range(signed(ins.rows)):
                     for c in range(signed(ins.cols)):
                         held[r, ins.column + c] = accumulator[row + r, c]
                 if ins.flags & _LAST:
-                    _normalise(ins, cfg, pool, memory, bases, held, result)
+                    _normalise(ins, cfg, pool, memory, bases, held, result, made)
+            elif ins.flags & _FACTORS:
+                for r in range(signed(ins.cols)):
+                    _put_int32(memory, bases[ins.operand] + ins.dram + 4 * r, made[r])
             else:
-                _move_out(ins, cfg, pool, bases[ins.operand], memory, accumulator, result)
+                own = factors[signed(ins.other) - first :] if cfg.by_row else factors
+                base = bases[ins.operand]
+                _move_out(ins, cfg, pool, base, memory, accumulator, result, own)

@@ -104,13 +104,25 @@ def store_rows(tm: int, tn: int, bits: int, final: bool, p: Array) -> tuple[floa
     if final and p[at.STATISTICS] > 0:
         lanes = blocks * up(p[at.BN], p[at.LANES])
         aside = float(tm * (p[at.STATISTICS] * lanes + p[at.OVERHEAD]))
-    return cycles + aside, beats, tm * blocks, aside
+    requests = tm * blocks
+    if final and p[at.FACTORS] > 0:
+        # One request behind each group of rows.
+        groups, wide = up(tm, p[at.ROWS]), up(min(tm, p[at.ROWS]) * p[at.FACTORS], p[at.BUS])
+        cycles += groups * max(float(wide), (wide + p[at.WRITE]) / p[at.STORES])
+        beats, requests = beats + groups * wide, requests + groups
+    return cycles + aside, beats, requests, aside
 
 
 @compiled
 def store_tile(tm: int, tn: int, final: bool, q: Array, p: Array) -> tuple[float, int, int, float]:
-    """Stores of an output tile: results, or partial sums."""
-    return store_rows(tm, tn, q[at.OUT] if final else q[at.SUM], final, p)
+    """Stores of an output tile: results, behind the factors of its rows, or partial sums."""
+    cycles, beats, requests, aside = store_rows(tm, tn, q[at.OUT] if final else q[at.SUM], final, p)
+    if final and q[at.ROW_READS] > 0:
+        # The store queue waits for one read of all of them.
+        wide = up(tm * q[at.ROW_READS], 8 * p[at.BUS])
+        cycles, aside = cycles + wide + p[at.READ], aside + p[at.READ]
+        beats, requests = beats + wide, requests + 1
+    return cycles, beats, requests, aside
 
 
 @compiled

@@ -53,6 +53,8 @@ def problem(
         "weight_stays": int(b.slot in whole),
         "input_again": int(a.slot in refetched),
         "weight_again": int(b.slot in refetched),
+        "row_reads": contraction.row_factor_bits,
+        "row_writes": epilogue.row_factor_bits,
     }
     return np.array([values[name] for name in PROBLEM], dtype=np.int64)
 
@@ -95,6 +97,7 @@ def machine(accelerator: Accelerator, epilogue: Epilogue = NO_EPILOGUE) -> Integ
         "output_limit": _limit(results),
         "shared": int(inputs.name == weights.name),
         "result_bits": results.partial_sum_bits,
+        "factor_bytes": epilogue.row_factor_bits // 8,
     }
     return np.array([values[name] for name in MACHINE], dtype=np.int64)
 

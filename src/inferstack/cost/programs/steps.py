@@ -165,7 +165,12 @@ def _step(
         each = together(loads, load_beats, stores, store_beats, requests, aside, p)
         more, beats_more = loads + carry, load_beats + carry
         first = together(more, beats_more, stores, store_beats, requests, aside, p)
-    return max(work, first) + excess * count + (count - 1) * max(work, each)
+    # Loads hide behind the products of this tile; whole rows, long on their way, behind the next's.
+    behind = work
+    if moved[2] and lives == 0 and q[at.WHOLE] and stores > loads:
+        behind = float(compute_tile(then[0], then[1], then[2], p))
+    lost = max(0.0, first - behind) + (count - 1) * max(0.0, each - behind)
+    return count * work + lost + excess * count
 
 
 @compiled

@@ -113,6 +113,17 @@ def bias_reads(nest: Nest, contraction: Contraction, accelerator: Accelerator) -
     return rows * contraction.extents["n"]
 
 
+def output_chunks(nest: Nest, contraction: Contraction, dim: str) -> int:
+    """Chunks of a dimension into which the outputs' tiles are cut, at their outermost store."""
+    places = nest.places[contraction.by_role(Role.OUTPUT).slot]
+    depth = places[0].depth if places else len(nest.loops)
+    sizes = [contraction.extents[dim]]
+    for index, step in nest.loops[:depth]:
+        if contraction.dims[index][0] == dim:
+            sizes = [min(step, size - at) for size in sizes for at in range(0, size, step)]
+    return len(sizes)
+
+
 def accesses(
     found: tuple[Crossing, ...], contraction: Contraction, accelerator: Accelerator, bias: int
 ) -> dict[tuple[str, str], Access]:

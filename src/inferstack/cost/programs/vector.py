@@ -16,6 +16,7 @@ from inferstack.cost.access import Access
 from inferstack.cost.programs.pack import machine
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.ir.graph import Graph, Operator
+from inferstack.mapping.contraction import ROW_FACTOR_BITS
 from inferstack.mapping.epilogue import ROW_KINDS, Epilogue
 from inferstack.mapping.nest import Loop, Mapping, Store
 from inferstack.mapping.tiled import BLOCK_ROWS, block, level_of
@@ -46,6 +47,11 @@ class VectorOperator:
     def elements(self) -> int:
         """Of the result."""
         return self.batch * self.rows * self.columns
+
+    @property
+    def row_factor_bytes(self) -> int:
+        """Of the factors of rows that a softmax writes."""
+        return self.batch * self.rows * ROW_FACTOR_BITS // 8 if self.kind == "softmax" else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +150,10 @@ def vector_cost(wanted: VectorOperator, accelerator: Accelerator) -> VectorCost 
             read_bytes=(loaded - 1 + passes) * sums, written_bytes=loaded * sums
         ),
     }
+    if wanted.row_factor_bytes:
+        moved[dram.name, "row factors"] = Access(
+            read_bytes=0, written_bytes=wanted.row_factor_bytes
+        )
     energy = unit_energy_pj(wanted.kind, wanted.scaled, wanted.elements, accelerator)
     for (name, _), access in moved.items():
         place = accelerator.level(name)

@@ -8,12 +8,17 @@ import numpy as np
 
 from inferstack.core.compiled import compiled
 from inferstack.ops.kernels.integer import (
+    PROBABILITY_BITS,
     add_element,
     gelu_row,
     layernorm_row,
+    next_probability,
+    probability_factor,
     requantize,
     rescale,
+    row_factor,
     softmax_row,
+    weighted_mean,
 )
 
 if TYPE_CHECKING:
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
+EXPONENTIAL_UNIT = 2**30
+"""The integer that a row's largest floating-point probability becomes."""
 FLOAT32_EXACT_PRODUCTS = 2**24 // 127**2
 """Products of int8 pairs whose partial sums are all integers that float32 holds exactly: 1040."""
 
@@ -98,6 +105,38 @@ def softmax_array(
                     constants,
                     out[b, h, t],
                 )
+
+
+@compiled
+def share_rows(x: Array, out: Array) -> None:
+    """Probabilities x (rows, n) in floating point -> out (rows, n) int8, as softmax_row gives them.
+
+    A row's largest is EXPONENTIAL_UNIT, and 127. A row of zeros gives zeros.
+    """
+    factor = probability_factor(EXPONENTIAL_UNIT)
+    for r in range(x.shape[0]):
+        largest = x[r].max()
+        carry = 1 << (PROBABILITY_BITS - 1)
+        for i in range(x.shape[1]):
+            out[r, i] = 0
+            if x[r, i] > 0:
+                e = int(np.rint(x[r, i] / largest * EXPONENTIAL_UNIT))
+                out[r, i], carry = next_probability(carry, e, factor)
+
+
+@compiled
+def mean_rows(x: Array, probabilities: Array, out: Array) -> None:
+    """Sums of products x (rows, n) -> out (rows, n) int32 over the sums of probabilities (rows, k).
+
+    With 16 bits after the binary point.
+    """
+    for r in range(x.shape[0]):
+        total = 0
+        for i in range(probabilities.shape[1]):
+            total += probabilities[r, i]
+        factor = row_factor(total)
+        for i in range(x.shape[1]):
+            out[r, i] = weighted_mean(x[r, i], factor)
 
 
 @compiled

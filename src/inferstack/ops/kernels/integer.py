@@ -6,8 +6,8 @@ Divisions are floor divisions.
 Constants of an operator travel as one packed int64 vector (what a config instruction carries),
 made by `inferstack.ops.quantization.constants`:
 
-    gelu       [qb, qc]
-    softmax    [qb, qc, q_ln2, one]
+    gelu       [qb, qc, drop]
+    softmax    [qb, qc, q_ln2]
     layernorm  [epsilon_sum, output_shift]
 
 Source: I-BERT, Kim et al. 2021, arXiv:2101.01321, algorithms 1 to 4 and its code's constants.
@@ -30,9 +30,16 @@ GELU_INPUT_MAX = 2**15 - 1
 """i-GELU's input is clipped to 16 bits after its rescale."""
 GELU_PRODUCT_SHIFT = 16
 """Bits dropped from x * (erf + 1), so that the output rescale starts from 32 bits."""
+GELU_SQUARE_BITS = 15
+"""i-erf's square keeps so many bits before it is squared again."""
 EXP_SHIFT_MAX = 30
 """i-exp's result is shifted right at most so far: exp(-30 ln 2) is zero for us."""
-SOFTMAX_RECIPROCAL_BITS = 46
+PROBABILITY_BITS = 46
+"""Bits after the binary point of a probability before it is rounded to an integer."""
+ROW_FACTOR_BITS = 37
+"""A row's factor is 2^37 over the sum of its probabilities: at most 2^37 / 126 < 2^31."""
+MEAN_BITS = 16
+"""An attention context has so many bits below the unit of the values that it is a mean of."""
 NORM_INPUT_MAX = 2**20
 """i-LayerNorm's input is clipped to +-2^20 after its rescale."""
 NORM_RECIPROCAL_BITS = 46
@@ -81,38 +88,42 @@ def i_poly(q: int, qb: int, qc: int) -> int:
 
 
 @compiled
-def i_erf(q: int, qb: int, qc: int) -> int:
-    """erf at the scale |a| S^2 of its input scale S: sgn(q) (qc - (min(|q|, qb) - qb)^2).
+def i_erf(q: int, qb: int, qc: int, drop: int) -> int:
+    """erf at the scale a S^4 2^(2 drop) of its input scale S: sgn(q) (qc - h^2),
 
-    qb = floor(-b / S) > 0, qc = floor(1 / (|a| S^2)); a = -0.2888, b = -1.769. I-BERT's scale a S^2
-    is negative; ours is its absolute value, so that no later multiplier is negative.
-    0 <= qb < 2^16 and 0 <= qc < 2^31: the result is within +-qc.
+    h = (min(|q|, qb) - qb)^2 without `drop` bits, rounded. It is sgn(x) (1 - a (min(|x|, b) - b)^4):
+    I-BERT's polynomial squared once more: GELU is wrong by 0.004 at most instead of 0.018.
+    qb = floor(b / S) > 0, qc = floor(1 / (a S^4 2^(2 drop))). qb < 2^16, and drop leaves h < 2^15
+    + 1, so that h^2, and qc which is less, are under 2^31: the result is within +-qc.
     """
     if q == 0:
         return 0
-    positive = qc - i_poly(min(abs(q), qb), -qb, 0)
+    h = i_poly(min(abs(q), qb), -qb, 0)
+    if drop > 0:
+        h = (h + (1 << (drop - 1))) >> drop
+    positive = qc - h * h
     return positive if q > 0 else -positive
 
 
 @compiled
-def i_gelu(q: int, qb: int, qc: int) -> int:
-    """GELU at the scale S |a| (S/sqrt 2)^2 / 2 of its input scale S: q (i_erf(q) + qc).
+def i_gelu(q: int, qb: int, qc: int, drop: int) -> int:
+    """GELU at the scale S / 2 times erf's, of its input scale S: q (i_erf(q) + qc).
 
     `i_erf` sees scale S / sqrt 2; qc stands for 1 at erf's scale. |q| < 2^15, qc < 2^31: the
     result is under 2^15 * 2^32 = 2^47. Source: I-BERT algorithm 2.
     """
-    return q * (i_erf(q, qb, qc) + qc)
+    return q * (i_erf(q, qb, qc, drop) + qc)
 
 
 @compiled
 def gelu_element(q: int, constants: Array, out_multiplier: int, out_shift: int) -> int:
-    """int8 GELU of a common-scale value; `constants` [qb, qc].
+    """int8 GELU of a common-scale value; `constants` [qb, qc, drop].
 
     q is clipped to 16 bits; the product loses 16 bits with rounding, which leaves
     |v| <= 2^15 * 2 qc / 2^16 = qc < 2^31, what `rescale` takes.
     """
     clipped = min(max(q, -GELU_INPUT_MAX), GELU_INPUT_MAX)
-    product = i_gelu(clipped, constants[0], constants[1])
+    product = i_gelu(clipped, constants[0], constants[1], constants[2])
     value = (product + (1 << (GELU_PRODUCT_SHIFT - 1))) >> GELU_PRODUCT_SHIFT
     return requantize(value, out_multiplier, out_shift)
 
@@ -127,7 +138,7 @@ def gelu_row(
     constants: Array,
     out: Array,
 ) -> None:
-    """i-GELU of one row: x (n,) int32 -> out (n,) int8. constants: [qb, qc].
+    """i-GELU of one row: x (n,) int32 -> out (n,) int8. constants: [qb, qc, drop].
 
     multiplier, shift: (n,) or (1,): the rescale of each channel to the operator's common scale.
     out_multiplier, out_shift: (n,) or (1,): from i-GELU's scale to each channel of the output.
@@ -158,39 +169,77 @@ def i_exp(q: int, qb: int, qc: int, q_ln2: int) -> int:
 
 
 @compiled
+def probability_factor(largest: int) -> int:
+    """What `next_probability` takes for exponentials of at most `largest`: 127 stands for that.
+
+    1 <= largest < 2^46; largest * factor <= 127 * 2^46 < 2^53.
+    """
+    return (INT8_MAX << PROBABILITY_BITS) // largest
+
+
+@compiled
+def next_probability(carry: int, e: int, factor: int) -> tuple[int, int]:
+    """(probability, carry) of an exponential e <= largest: what rounding leaves goes to the next.
+
+    So every run of probabilities from the first sums to within half a unit of the exact sum, and
+    no mass is lost however thin it is spread. The first carry is 2^45 (a half), every carry is
+    under 2^46, and a probability is in [0, 127].
+    """
+    total = carry + e * factor
+    return total >> PROBABILITY_BITS, total & ((1 << PROBABILITY_BITS) - 1)
+
+
+@compiled
+def row_factor(total: int) -> int:
+    """floor(2^37 / total) of the sum of a row's probabilities; 0 where nothing is attended.
+
+    A row of `softmax_row` that attends anything has a probability of at least 126, so the factor
+    is below 2^31; whatever is not such a row is held to int32.
+    """
+    return 0 if total <= 0 else min((1 << ROW_FACTOR_BITS) // total, INT32_MAX)
+
+
+@compiled
+def weighted_mean(accumulator: int, factor: int) -> int:
+    """A sum of products of a row's probabilities and values over the sum of the probabilities.
+
+    With 16 bits after the binary point, rounded to nearest. |accumulator| <= 127 * total, so the
+    product is at most 127 * 2^37 and the mean 127 * 2^16.
+    """
+    drop = ROW_FACTOR_BITS - MEAN_BITS
+    return (accumulator * factor + (1 << (drop - 1))) >> drop
+
+
+@compiled
 def softmax_row(
     x: Array, mask: Array, multiplier: int, shift: int, constants: Array, out: Array
-) -> None:
-    """i-softmax of one row: x (n,) int32 -> out (n,) int8, 1 being constants[3] (127 unless said).
+) -> int:
+    """i-softmax of one row: x (n,) int32 -> out (n,) int8; returns their sum, which stands for 1.
 
     mask: (n,) integers, 0 = not attended. Masked positions give exactly 0 and count for nothing; a
-    row with no attended position gives zeros. constants: [qb, qc, q_ln2, one].
-    Each difference to the maximum is clipped to -(2^31 - 1), rescaled to i-exp's scale, and its
-    exponential divided by their sum through one reciprocal per row:
-    out = min(127, (e * floor(one * 2^46 / sum) + 2^45) >> 46), rounding to nearest.
-    e <= sum, so e * factor <= one * 2^46 <= 2^61 for one <= 2^15; e < 2^33, so the sum of up to
-    2^29 positions stays under 2^62.
+    row with no attended position gives zeros and the sum 0. constants: [qb, qc, q_ln2].
+    Each difference to the maximum is clipped to -(2^31 - 1) and rescaled to i-exp's scale, where
+    the maximum itself gives qc, the largest exponential; that is 127 (126 where the carry is low).
+    The division by the sum is left to the attention context (`row_factor`, `weighted_mean`).
     """
-    qb, qc, q_ln2, one = constants[0], constants[1], constants[2], constants[3]
+    qb, qc, q_ln2 = constants[0], constants[1], constants[2]
     n = x.shape[0]
     largest = -(1 << 40)
     for i in range(n):
         if mask[i] != 0 and x[i] > largest:
             largest = x[i]
+    factor = probability_factor(qc)
+    carry = 1 << (PROBABILITY_BITS - 1)
     total = 0
     for i in range(n):
-        if mask[i] != 0:
-            difference = max(x[i] - largest, -INT32_MAX)
-            total += i_exp(rescale(difference, multiplier, shift), qb, qc, q_ln2)
-    factor = (one << SOFTMAX_RECIPROCAL_BITS) // max(total, 1)
-    half = 1 << (SOFTMAX_RECIPROCAL_BITS - 1)
-    for i in range(n):
+        out[i] = 0
         if mask[i] != 0:
             difference = max(x[i] - largest, -INT32_MAX)
             e = i_exp(rescale(difference, multiplier, shift), qb, qc, q_ln2)
-            out[i] = min((e * factor + half) >> SOFTMAX_RECIPROCAL_BITS, INT8_MAX)
-        else:
-            out[i] = 0
+            probability, carry = next_probability(carry, e, factor)
+            out[i] = probability
+            total += probability
+    return total
 
 
 @compiled

@@ -47,9 +47,18 @@ def attention_scores(inputs: Inputs, heads: int, kv_heads: int) -> Array:
 
 
 def attention_context(inputs: Inputs, heads: int, kv_heads: int) -> Array:
-    """int32 (batch, tokens, heads * dh), or int8 with `multiplier` and `shift`."""
+    """int32 means of values (batch, tokens, heads * dh), or int8 with `multiplier` and `shift`.
+
+    Every row is divided by the sum of its probabilities; the int32 mean has 16 bits below the unit
+    of the values.
+    """
+    probabilities = inputs["probabilities"]
     value = split_heads(inputs["value"], kv_heads).repeat(heads // kv_heads, axis=1)
-    context = arrays.matmul_int8(inputs["probabilities"], value)
+    sums = arrays.matmul_int8(probabilities, value)
+    context: Array = np.empty(sums.shape, dtype=np.int32)
+    arrays.mean_rows(
+        arrays.by_rows(sums), arrays.by_rows(probabilities), context.reshape(-1, sums.shape[-1])
+    )
     batch, _, tokens, width = context.shape
     merged = context.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * width)
     return narrowed(merged, inputs)

@@ -96,7 +96,9 @@ def moved_elements(tm: int, tn: int, tk: int, order: Array, q: Array, p: Array, 
 
 
 @compiled
-def _dram_and_energy(tm: int, q: Array, p: Array, e: Array, moved: Array, cost: Array) -> None:
+def _dram_and_energy(
+    tm: int, tn: int, q: Array, p: Array, e: Array, moved: Array, cost: Array
+) -> None:
     """Fills cost[ENERGY] and cost[DRAM] from the moved elements."""
     result = q[at.BATCH] * q[at.M] * q[at.N]
     addends = q[at.RESIDUALS] + (1 if q[at.BIAS] > 0 else 0)
@@ -104,7 +106,9 @@ def _dram_and_energy(tm: int, q: Array, p: Array, e: Array, moved: Array, cost: 
     reads = moved[0] * q[at.IN] + moved[1] * q[at.WEIGHT] + back * q[at.SUM]
     reads += q[at.BATCH] * _blocks(q[at.M], tm, p[at.ROWS]) * q[at.N] * q[at.BIAS]
     reads += result * q[at.RESIDUAL]
+    reads += q[at.BATCH] * q[at.M] * up(q[at.N], tn) * q[at.ROW_READS]
     writes = back * q[at.SUM] + result * q[at.OUT]
+    writes += q[at.BATCH] * q[at.M] * q[at.ROW_WRITES]
     energy = (reads * e[0] + writes * e[1]) / 8.0
     energy += (moved[3] * e[2] + moved[0] * e[3]) * q[at.IN] / 8.0
     energy += (moved[4] * e[4] + moved[1] * e[5]) * q[at.WEIGHT] / 8.0
@@ -122,7 +126,7 @@ def cost_of(
     """Fills cost: cycles, energy (pJ), their product, DRAM bytes."""
     moved = np.empty(6, dtype=np.int64)
     moved_elements(tm, tn, tk, order, q, p, moved)
-    _dram_and_energy(tm, q, p, e, moved, cost)
+    _dram_and_energy(tm, tn, q, p, e, moved, cost)
     cost[CYCLES] = np.ceil(cycles_of(tm, tn, tk, order, q, p))
     cost[EDP] = cost[CYCLES] * cost[ENERGY]
 
@@ -187,7 +191,7 @@ def search(
                         continue
                     dims = at.ORDER_DIMS[order]
                     moved_elements(tm, tn, tk, dims, q, p, moved)
-                    _dram_and_energy(tm, q, p, e, moved, cost)
+                    _dram_and_energy(tm, tn, q, p, e, moved, cost)
                     if prune and found[0] >= 0:
                         # Every byte takes its share of the bus.
                         bound = np.floor(max(least, cost[DRAM] / p[at.BUS]))
