@@ -47,7 +47,7 @@ def test_fusing_softmax_is_a_large_win_against_any_schedule(
 ) -> None:
     greedy = effect(rows, SOFTMAX, kib, bandwidth, GREEDY)
     optimal = effect(rows, SOFTMAX, kib, bandwidth, OPTIMAL)
-    assert -85 < greedy < optimal < -60
+    assert -87 < greedy < optimal < -60
 
 
 @pytest.mark.parametrize("pair", [WOUT, W2])

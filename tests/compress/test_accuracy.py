@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inferstack.compress.accuracy import (
     accuracy,
     batches_by_length,
+    by_length,
     cosines,
     embed,
     ranks,
@@ -103,3 +104,13 @@ def test_no_sentence_is_an_error(tiny: Graph) -> None:
     empty = {name: np.zeros((0, 12), dtype=np.int64) for name in tiny.inputs}
     with pytest.raises(DataError, match="there are no sentences to embed"):
         embed(tiny, empty)
+
+
+def test_lengths_fall_into_octaves_and_every_sentence_into_one() -> None:
+    lengths = np.array([1, 16, 17, 32, 33, 130, 512])
+    similarity = np.linspace(0.9, 0.96, 7)
+    parts = by_length(similarity, lengths)
+    bounds = [(part.least, part.most, part.samples) for part in parts]
+    assert bounds == [(1, 16, 2), (17, 32, 2), (33, 64, 1), (129, 256, 1), (257, 512, 1)]
+    assert parts[1].worst_cosine == similarity[2]
+    assert parts[1].mean_cosine == pytest.approx(similarity[2:4].mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferstack.compress.accuracy import Accuracy
+from inferstack.compress.accuracy import Accuracy, LengthAccuracy
 from inferstack.core.provenance import Claim, Source
 from inferstack.ir.graph import Work
 from inferstack.optimize.result import Decision, OperatorResult, Optimization
@@ -64,6 +64,14 @@ def _decision(name: str, text: str, machine: str, operators: list[OperatorResult
             spearman_float=0.8672,
             spearman_compressed=0.8641,
             samples=100,
+            by_length=(
+                LengthAccuracy(
+                    least=1, most=16, samples=61, mean_cosine=0.9923, worst_cosine=0.9788
+                ),
+                LengthAccuracy(
+                    least=17, most=32, samples=39, mean_cosine=0.9895, worst_cosine=0.9731
+                ),
+            ),
         ),
         bit_exact_tensors=0 if machine == "gemmini" else 131,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
 from collections import Counter
@@ -70,7 +71,7 @@ def test_the_page_is_well_formed_and_loads_nothing(page: _Page) -> None:
 def test_plotly_is_inlined_once(result: Optimization) -> None:
     html = to_html(result)
     assert html.count("plotly.js v") == 1
-    assert html.count("Plotly.newPlot(") == 3
+    assert html.count("Plotly.newPlot(") == 4
 
 
 def test_text_from_files_stays_text(page: _Page, result: Optimization) -> None:
@@ -276,3 +277,30 @@ def test_a_report_path_is_checked_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is not a folder"):
         check_report_path(tmp_path / "file" / "report.html")
+
+
+def test_accuracy_by_length_stands_in_every_form_of_the_report(
+    result: Optimization, page: _Page
+) -> None:
+    """A row per model, not per decision: here all five rows have one."""
+    parts = result.decisions[0].accuracy.by_length
+    text = "".join(page.text)
+    assert text.count("1 to 16") == 1
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(to_tables(result))
+    terminal = console.export_text()
+    for part in parts:
+        for cosine in (part.mean_cosine, part.worst_cosine):
+            assert f"{cosine:.4f}" in text
+            assert f"{cosine:.4f}" in terminal
+    assert "17 to 32" in terminal
+    assert to_json(result)["decisions"][0]["accuracy"]["by_length"] == [
+        {
+            "least_tokens": part.least,
+            "most_tokens": part.most,
+            "samples": part.samples,
+            "mean_cosine": part.mean_cosine,
+            "worst_cosine": part.worst_cosine,
+        }
+        for part in parts
+    ]

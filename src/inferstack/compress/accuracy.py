@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 BUCKET_TOKENS = 16
 """Sentences of similar length run together, padded to a multiple of this."""
 BATCH_SENTENCES = 16
+SHORTEST_BIN_TOKENS = 16
+"""Accuracy by length begins with sentences of up to so many tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthAccuracy:
+    """The cosines of the `samples` sentences of `least` to `most` tokens."""
+
+    least: int
+    most: int
+    samples: int
+    mean_cosine: float
+    worst_cosine: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +40,7 @@ class Accuracy:
     """How close the compressed graph's embeddings are to the float graph's.
 
     mean_cosine, worst_cosine: over `samples` sentences. spearman_*: rank correlation of the cosine
-    of each pair with its score, in [-1, 1]; None without pairs.
+    of each pair with its score, in [-1, 1]; None without pairs. by_length: shortest first.
     """
 
     mean_cosine: float
@@ -35,6 +48,7 @@ class Accuracy:
     spearman_float: float | None
     spearman_compressed: float | None
     samples: int
+    by_length: tuple[LengthAccuracy, ...] = ()
 
 
 def embed(
@@ -72,14 +86,8 @@ def batches_by_length(graph: Graph, feeds: Feeds) -> list[tuple[npt.NDArray[np.i
     """(row numbers, tokens) per batch: at most 16 sentences of similar length, shortest first."""
     import numpy as np
 
-    name = mask_input(graph)
-    first = feeds[graph.inputs[0]]
-    whole = first.shape[1]
-    if name is None:
-        lengths = np.full(first.shape[0], whole, dtype=np.int64)
-    else:
-        positions = np.arange(1, whole + 1)
-        lengths = np.maximum(((feeds[name] != 0) * positions).max(axis=1), 1)
+    whole = feeds[graph.inputs[0]].shape[1]
+    lengths = lengths_of(graph, feeds)
     order = np.argsort(lengths, kind="stable")
     batches = []
     for start in range(0, len(order), BATCH_SENTENCES):
@@ -87,6 +95,40 @@ def batches_by_length(graph: Graph, feeds: Feeds) -> list[tuple[npt.NDArray[np.i
         longest = int(lengths[rows].max())
         batches.append((rows, min(-(-longest // BUCKET_TOKENS) * BUCKET_TOKENS, whole)))
     return batches
+
+
+def lengths_of(graph: Graph, feeds: Feeds) -> npt.NDArray[np.int64]:
+    """Tokens of each sentence up to the last attended one, (sentences,); all without a mask."""
+    import numpy as np
+
+    name = mask_input(graph)
+    first = feeds[graph.inputs[0]]
+    if name is None:
+        return np.full(first.shape[0], first.shape[1], dtype=np.int64)
+    attended = (feeds[name] != 0) * np.arange(1, first.shape[1] + 1)
+    lengths: npt.NDArray[np.int64] = np.maximum(attended.max(axis=1), 1).astype(np.int64)
+    return lengths
+
+
+def by_length(similarity: Array, lengths: Array) -> tuple[LengthAccuracy, ...]:
+    """Cosines (sentences,) by length in tokens: up to 16, then each octave; empty ones left out."""
+    import numpy as np
+
+    found, least, most = list[LengthAccuracy](), 1, SHORTEST_BIN_TOKENS
+    while least <= int(np.max(lengths, initial=0)):
+        chosen = similarity[(lengths >= least) & (lengths <= most)]
+        if chosen.size:
+            found.append(
+                LengthAccuracy(
+                    least=least,
+                    most=most,
+                    samples=int(chosen.size),
+                    mean_cosine=float(chosen.mean()),
+                    worst_cosine=float(chosen.min()),
+                )
+            )
+        least, most = most + 1, 2 * most
+    return tuple(found)
 
 
 def feeds_by_length(graph: Graph, feeds: Feeds) -> list[Feeds]:
@@ -173,6 +215,7 @@ def accuracy_from(
         spearman_float=correlations[0],
         spearman_compressed=correlations[1],
         samples=len(similarity),
+        by_length=by_length(similarity, lengths_of(float_graph, feeds)),
     )
 
 

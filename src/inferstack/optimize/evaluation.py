@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from inferstack.compress.accuracy import (
     Accuracy,
     batches_by_length,
+    by_length,
     cosines,
     embed,
     feeds_by_length,
+    lengths_of,
     spearman,
 )
 from inferstack.compress.calibration import Calibration, Feeds, calibrate
@@ -100,6 +102,7 @@ class Evaluation:
             spearman_float=correlations.get(FLOAT),
             spearman_compressed=correlations.get(method),
             samples=len(similarity),
+            by_length=by_length(similarity, lengths_of(self.graph, self.measured)),
         )
 
     def _embeddings(self, name: str, graph: Graph, feeds: Feeds, progress: Progress) -> Array:

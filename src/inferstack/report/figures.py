@@ -144,6 +144,34 @@ def roofline_figure(result: Optimization) -> go.Figure:
     return figure
 
 
+def length_figure(result: Optimization) -> go.Figure:
+    """Cosine by length of the sentences: the mean of each range of lengths, down to the worst."""
+    figure = go.Figure()
+    for index, (name, accuracy) in enumerate(shown.by_model(result)):
+        parts = accuracy.by_length
+        means = [part.mean_cosine for part in parts]
+        figure.add_scatter(
+            x=[shown.tokens(part) for part in parts],
+            y=means,
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [0.0] * len(parts),
+                "arrayminus": [part.mean_cosine - part.worst_cosine for part in parts],
+                "thickness": 1,
+            },
+            mode="lines+markers",
+            name=html.escape(name),
+            marker={"color": _colour(index), "size": 10},
+            text=[f"{part.samples:,} sentences, worst {part.worst_cosine:.4f}" for part in parts],
+            hovertemplate="%{x} tokens: %{y:.4f}<br>%{text}<extra></extra>",
+        )
+    figure.update_xaxes(title="tokens of the sentence", type="category")
+    figure.update_yaxes(title="cosine to the float model")
+    figure.update_layout(legend={"orientation": "h", "y": -0.3}, height=380)
+    return figure
+
+
 def prediction_figure(result: Optimization) -> go.Figure:
     """The mapping's predicted cycles against the simulated ones: signed error of each operator."""
     figure = go.Figure()

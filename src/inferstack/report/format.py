@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from inferstack.ir.graph import Work
 
 if TYPE_CHECKING:
-    from inferstack.optimize.result import Decision
+    from inferstack.compress.accuracy import Accuracy, LengthAccuracy
+    from inferstack.optimize.result import Decision, Optimization
 
 WORK_LABELS = {
     Work.MATMUL: "matmul",
@@ -74,6 +75,20 @@ def signed_percent(value: float) -> str:
 def correlation(value: float | None) -> str:
     """A correlation times 100, as the field prints it; a dash where nothing was measured."""
     return "–" if value is None else f"{100 * value:.2f}"
+
+
+def tokens(part: LengthAccuracy) -> str:
+    """A range of sentence lengths: "17 to 32"."""
+    return f"{part.least} to {part.most}"
+
+
+def by_model(result: Optimization) -> list[tuple[str, Accuracy]]:
+    """The accuracies that differ, each with the first row that has it: rows share their models."""
+    found: list[tuple[str, Accuracy]] = []
+    for decision in result.decisions:
+        if all(decision.accuracy != accuracy for _, accuracy in found):
+            found.append((decision.name, decision.accuracy))
+    return found
 
 
 def prediction_errors(decision: Decision) -> list[float]:

@@ -44,6 +44,7 @@ def to_html(result: Optimization) -> str:
             "prediction.",
             figures.fragment(figures.prediction_figure(result)) + _error_table(result),
         ),
+        _length_section(result),
         mapping_section(result),
         operator_section(result),
         source_section(result),
@@ -178,6 +179,32 @@ def _cost_table(result: Optimization) -> str:
         rows.append(f"<tr{last}><td>{name}</td>{_numbers(cells)}</tr>")
         above = decision
     return _table(heads, rows)
+
+
+def _length_section(result: Optimization) -> str:
+    """Cosine by length of the sentences, a row per model and range of lengths, with the figure."""
+    from inferstack.report import figures
+
+    models = shown.by_model(result)
+    if not any(accuracy.by_length for _, accuracy in models):
+        return ""
+    rows = []
+    for name, accuracy in models:
+        for part in accuracy.by_length:
+            cells = [
+                shown.tokens(part),
+                f"{part.samples:,}",
+                f"{part.mean_cosine:.4f}",
+                f"{part.worst_cosine:.4f}",
+            ]
+            rows.append(f"<tr><td>{escape(name)}</td>{_numbers(cells)}</tr>")
+    heads = ["first decision with this model", "tokens", "sentences", "cosine mean", "cosine worst"]
+    return section(
+        "Accuracy by length",
+        "Cosine of each sentence's embedding to the float model's, by the sentence's own length in "
+        "tokens: dots are means, whiskers go to the worst.",
+        figures.fragment(figures.length_figure(result)) + _table(heads, rows),
+    )
 
 
 def _error_table(result: Optimization) -> str:

@@ -63,6 +63,16 @@ def _decision(decision: Decision, above: Decision | None, first: Decision | None
             "spearman_float": accuracy.spearman_float,
             "spearman_compressed": accuracy.spearman_compressed,
             "samples": accuracy.samples,
+            "by_length": [
+                {
+                    "least_tokens": part.least,
+                    "most_tokens": part.most,
+                    "samples": part.samples,
+                    "mean_cosine": part.mean_cosine,
+                    "worst_cosine": part.worst_cosine,
+                }
+                for part in accuracy.by_length
+            ],
         },
         "bit_exact_tensors": decision.bit_exact_tensors,
         "operators": [_operator(operator) for operator in decision.operators],

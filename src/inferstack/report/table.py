@@ -22,6 +22,7 @@ def to_tables(result: Optimization) -> RenderableType:
         _gains(result),
         _shares(result),
         _accuracy(result),
+        *_by_length(result),
         Text(footnote(result)),
     )
 
@@ -104,6 +105,22 @@ def _accuracy(result: Optimization) -> Table:
             cells.append(shown.signed_percent(max(errors, key=abs)))
         table.add_row(Text(decision.name), *cells)
     return table
+
+
+def _by_length(result: Optimization) -> list[Table]:
+    """Cosine by length of the sentences: a row per model, where the data has several lengths."""
+    models = shown.by_model(result)
+    parts = models[0][1].by_length if models else ()
+    if len(parts) < 2:
+        return []
+    table = _table("cosine by length of the sentences in tokens: mean / worst")
+    for part in parts:
+        head = f"{shown.tokens(part)}\n({part.samples})"
+        table.add_column(head, justify="right", no_wrap=True)
+    for name, accuracy in models:
+        cells = [f"{p.mean_cosine:.4f}\n{p.worst_cosine:.4f}" for p in accuracy.by_length]
+        table.add_row(Text(name), *cells)
+    return [table]
 
 
 def footnote(result: Optimization) -> str:
