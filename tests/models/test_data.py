@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferstack.core.errors import DataError
-from inferstack.models.data import LARGEST_FILE_BYTES, Pairs, read_pairs, read_sentences
+from inferstack.models.data import LARGEST_FILE_BYTES, Pairs, read_pairs, read_sentences, read_texts
 
 HEADER = "genre\tscore\tsentence1\tsentence2\n"
 NEED_TEXT = "need a text file in UTF-8"
@@ -171,3 +171,111 @@ def test_any_bytes_give_pairs_or_one_message(
     assert len(pairs.first) == len(pairs.second) == len(pairs.scores) > 0
     assert all(pairs.first)
     assert all(pairs.second)
+
+
+NEED_FIELD = "need text, sentence, or sentence1 and sentence2"
+NEED_RECORD = "need a JSON string, or an object with a text, in every record alike"
+NEED_OTHERS = "need different sentences"
+UNSAID = (
+    "and does not say which of them hold the sentences; need one sentence per line, or a first "
+    "row with text, or sentence1 and sentence2"
+)
+TWO = ("the cat sat", "the dog ran")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "read_as"),
+    [
+        ("x.txt", "the cat sat\nthe dog ran\n", "one sentence per line"),
+        ("x.jsonl", '"the cat sat"\n\n"the dog ran"\n', "JSON lines"),
+        ("x.txt", '{"text": "the cat sat", "n": 1}\n{"text": "the dog ran"}', "JSON lines, text"),
+        (
+            "x.jsonl",
+            '{"sentence1": "the cat sat", "score": 1}\n{"sentence1": "the dog ran", "score": 2}\n',
+            "JSON lines, sentence1",
+        ),
+        ("x.json", '[\n "the cat sat",\n "the dog ran"\n]', "a JSON list"),
+        (
+            "x.txt",
+            f"{HEADER}x\t3.0\tthe cat sat\tthe dog ran\n",
+            "columns separated by tabs, sentence1 and sentence2",
+        ),
+        ("x", "the cat sat\tthe dog ran\t3.5\n", "columns separated by tabs, the first two"),
+        (
+            "x.csv",
+            'text,n\n"the cat sat",1\nthe dog ran,2\n',
+            "columns separated by commas (CSV), text",
+        ),
+        (
+            "x.txt",
+            "sentence1,sentence2,score\nthe cat sat,the dog ran,1\n",
+            "columns separated by commas (CSV), sentence1 and sentence2",
+        ),
+    ],
+)
+def test_a_file_of_sentences_is_read_as_what_it_is(
+    name: str, content: str, read_as: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    texts = read_texts(path)
+    assert (texts.sentences, texts.read_as) == (TWO, read_as)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "x.jsonl",
+            '{"a": "b"}\n',
+            f": JSON lines: none of its fields is known to hold a sentence; got a, {NEED_FIELD}",
+        ),
+        (
+            "x.jsonl",
+            '"a"\nb\n',
+            ", line 2: is not JSON; got b, need one JSON string or object a line",
+        ),
+        (
+            "x.jsonl",
+            '"a"\n3\n',
+            f", record 2: is no sentence; got 3, {NEED_RECORD}",
+        ),
+        ("x.json", '{"text": 3}', ", record 1: text is not text; got 3"),
+        ("x.jsonl", '{"text": "a"}\n{"txt": "b"}', ", record 2: lacks 'text'"),
+        ("x", "a\tb\nc\td\n", f": has columns separated by tabs, {UNSAID}"),
+        ("x.csv", "a,b\nc,d\n", f": has columns separated by commas (CSV), {UNSAID}"),
+        (
+            "x",
+            "same\nsame\nsame\n",
+            f": has the same sentence again and again; got 3 times 'same', {NEED_OTHERS}",
+        ),
+        ("x.jsonl", "\n", ": has no sentences; need one sentence per line"),
+    ],
+)
+def test_what_does_not_say_its_sentences_is_refused(
+    name: str, content: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DataError) as caught:
+        read_texts(path)
+    assert str(caught.value) == f"{path}{message}"
+
+
+def test_quotation_marks_and_tabs_do_not_make_a_text_into_data(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text('"Yes," she said.\n[sic] and, moreover, text\none\ttab\n{not} json\n')
+    assert read_texts(path).read_as == "one sentence per line"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.csv", 'sentence1,sentence2,score\n"a, a",b,1\n'),
+        ("x.jsonl", '{"sentence1": "a, a", "sentence2": "b", "score": 1}\n'),
+    ],
+)
+def test_pairs_come_as_csv_and_json_too(name: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    assert read_pairs(path) == Pairs(first=("a, a",), second=("b",), scores=(1.0,))

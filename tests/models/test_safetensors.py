@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import save
+from safetensors.numpy import save, save_file
 
 from inferstack.core.errors import CheckpointError
 from inferstack.models.hugging_face import load_checkpoint
@@ -267,3 +267,16 @@ def test_any_bytes_as_weights_give_one_message(
     except CheckpointError:
         return
     assert not tensors
+
+
+def test_a_tensor_left_out_under_its_alias_is_read(bert: TinyCheckpoint) -> None:
+    """safetensors.torch.save_model writes a shared tensor once, the other names as metadata."""
+    word, kept = "embeddings.word_embeddings.weight", "lm_head.decoder.weight"
+    table = bert.tensors[word]
+    bert.tensors[kept] = bert.tensors.pop(word)
+    folder = bert.write()
+    save_file(bert.tensors, folder / "model.safetensors", metadata={"format": "pt", word: kept})
+    graph = load_checkpoint(folder, seq_len=8).graph
+    values = graph.tensors["embedding.word"].data
+    assert values is not None
+    assert np.array_equal(values, table)

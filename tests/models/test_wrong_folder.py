@@ -185,18 +185,26 @@ def test_config_that_makes_no_sense_is_said(edit: Edit, what: str, bert: TinyChe
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("brt", "'brt'"), ("\x1b[2J\ud800" + "x" * 99, "'\\x1b[2J\\ud800x")]
+    ("name", "shown"),
+    [
+        ("brt", "'brt'"),
+        ("albert", "'albert'"),
+        ("gpt", "'gpt'"),
+        ("\x1b[2J\ud800" + "x" * 99, "'\\\\x1b[2J\\\\ud800x"),
+    ],
 )
-def test_an_unknown_kind_of_model_names_the_nearest(
+def test_no_type_that_would_read_another_model_is_suggested(
     name: str, shown: str, bert: TinyCheckpoint
 ) -> None:
+    """Types that are alike in name have other weights: albert shares its layers, bert does not."""
     bert.config["model_type"] = name
     with pytest.raises(UnknownNameError) as caught:
         bert.load()
     text = str(caught.value)
-    assert text.startswith(f"{bert.folder}/config.json: unknown model_type; got {shown}")
+    assert text.startswith(f"{bert.folder}/config.json: unknown architecture; got {shown}")
     assert len(text) < 400
-    assert ("hint: did you mean 'bert'? model_types known: " in text) == (name == "brt")
+    assert "did you mean" not in text
+    assert "hint: architectures known: bert, " in text
 
 
 def test_an_unknown_architecture_names_the_nearest() -> None:
@@ -267,6 +275,41 @@ def with_modules(tiny: TinyCheckpoint, modules: object, pooling: object) -> Path
     return folder
 
 
+TYPES_5 = (
+    "sentence_transformers.base.modules.transformer.Transformer",
+    "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+    "sentence_transformers.base.modules.normalize.Normalize",
+)
+MODULES_5 = [m | {"type": kind} for m, kind in zip(MODULES, TYPES_5, strict=True)]
+
+
+@pytest.mark.parametrize("mode", ["mean", ["mean"]])
+def test_folders_of_sentence_transformers_5_are_read(mode: object, bert: TinyCheckpoint) -> None:
+    pooling = {"embedding_dimension": 32, "pooling_mode": mode, "include_prompt": True}
+    checkpoint = load_checkpoint(with_modules(bert, MODULES_5, pooling), seq_len=8)
+    assert checkpoint.pooling.normalize
+
+
+@pytest.mark.parametrize(
+    ("pooling", "what"),
+    [
+        ({"pooling_mode": "cls"}, "this pooling is not supported; got cls, need the mean"),
+        ({"pooling_mode": "mean+max"}, "this pooling is not supported; got max, mean, need the"),
+        ({"pooling_mode": 3}, "pooling_mode is no name; got 3"),
+        ({"pooling_mod": "mean"}, "has the unknown key 'pooling_mod'; need 'pooling_mode', or"),
+        (
+            {"pooling_mode": "mean", "embedding_dimension": 31},
+            "embedding_dimension is not the hidden size of config.json; got 31, need 32",
+        ),
+    ],
+)
+def test_other_poolings_of_sentence_transformers_5_are_said(
+    pooling: object, what: str, bert: TinyCheckpoint
+) -> None:
+    folder = with_modules(bert, MODULES_5, pooling)
+    assert message(folder).startswith(f"{folder}/1_Pooling/config.json: {what}")
+
+
 @pytest.mark.parametrize(("count", "normalize"), [(2, False), (3, True)])
 def test_pooling_follows_the_modules(count: int, normalize: bool, bert: TinyCheckpoint) -> None:
     folder = with_modules(bert, MODULES[:count], POOLING)
@@ -311,8 +354,8 @@ def test_pooling_follows_the_modules(count: int, normalize: bool, bert: TinyChec
             MODULES,
             {"pooling_mode_cls_token": True},
             (
-                "1_Pooling/config.json: this pooling is not supported; got pooling_mode_cls_token, "
-                "need pooling_mode_mean_tokens alone"
+                "1_Pooling/config.json: this pooling is not supported; got cls, "
+                "need the mean over the tokens alone"
             ),
         ),
         (

@@ -20,6 +20,7 @@ from inferstack.ir.graph import Work
 from inferstack.mapping.mapping_file import load_mapping
 from inferstack.models.data import Pairs
 from inferstack.optimize.decide import FUSED, Step, schedules_of
+from inferstack.optimize.evaluation import weakness
 from inferstack.optimize.machines import with_swapped_memories, with_units
 from inferstack.optimize.result import Optimization
 from inferstack.optimize.stack import Request, optimize
@@ -245,3 +246,9 @@ def test_what_the_simulator_cannot_run_is_said_before_any_work(request_of_tiny: 
     )
     with pytest.raises(UnknownNameError, match="did you mean 'energy'"):
         optimize(dataclasses.replace(request_of_tiny, objective="enrgy"))
+
+
+def test_one_sentence_for_calibration_draws_a_warning() -> None:
+    """Ranges of one sentence cut off what others need."""
+    assert "one sentence alone calibrates" in (weakness(["a", "a"]) or "")
+    assert weakness(["a", "b"]) is None

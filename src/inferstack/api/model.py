@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,6 +156,7 @@ class Model(Shown):
         out: str | Path | None = None,
         progress: Progress = silent,
         started: Callable[[Path], None] | None = None,
+        told: Callable[[str], None] | None = None,
     ) -> Result:
         """What each decision gains and costs: the model is really made, run and measured.
 
@@ -162,13 +164,15 @@ class Model(Shown):
         them calibrates and the others measure. pairs: the path of scored pairs, for the rank
         correlation. check: sentences that each row runs on the simulator, bit for bit compared.
         out: the folder for the integer model and the schedules; optimized/NAME where none is
-        given. started: told where is kept what lets a stopped run go on. Raises
-        DoesNotFitError, InputError.
+        given. started: told where is kept what lets a stopped run go on. told: hears how the data
+        files were read, and what weakens the result; without it the latter are warnings of
+        Python. Raises DoesNotFitError, InputError.
         """
         from inferstack.api.result import optimized
         from inferstack.models.data import read_pairs
         from inferstack.models.scenario import check_size
-        from inferstack.optimize.stack import STAGES, Request
+        from inferstack.optimize.evaluation import weakness
+        from inferstack.optimize.stack import STAGES, Request, calibrating_of
         from inferstack.report.path import check_folder
 
         check_size("--seq-len", seq_len)
@@ -178,14 +182,16 @@ class Model(Shown):
             model=model,
             accelerator=machine_of(on).accelerator,
             seq_len=seq_len,
-            sentences=texts(sentences),
-            calibration=None if calibrate is None else texts(calibrate),
+            sentences=texts(sentences, told),
+            calibration=None if calibrate is None else texts(calibrate, told),
             pairs=None if pairs is None else read_pairs(Path(pairs)),
             objective=objective,
             checked_sentences=check,
             folder=folder,
         )
         check_folder(folder)
+        if weak := weakness(calibrating_of(request)):
+            (told or warn)(weak)
         if started is not None:
             started(folder / STAGES)
         return optimized(request, progress)
@@ -204,7 +210,12 @@ class Model(Shown):
         method: str = "integer-only",
     ) -> Encoder:
         """The checkpoint in integers, ready to run, with ranges from `sentences`."""
-        return self.encoder(seq_len).quantized(texts(sentences), method=method)
+        from inferstack.optimize.evaluation import weakness
+
+        calibrating = texts(sentences)
+        if weak := weakness(calibrating):
+            warn(weak)
+        return self.encoder(seq_len).quantized(calibrating, method=method)
 
     def table(self) -> RenderableType:
         """Its sizes, for rich."""
@@ -259,10 +270,20 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None) -> Model:
     return Model(find_model(given, image_size=image_size))
 
 
-def texts(sentences: Sequence[str] | str | Path) -> tuple[str, ...]:
-    """Sentences as they are, or those of a file."""
-    from inferstack.models.data import read_sentences
+def texts(
+    sentences: Sequence[str] | str | Path, told: Callable[[str], None] | None = None
+) -> tuple[str, ...]:
+    """Sentences as they are, or those of a file; `told` hears what the file was read as."""
+    from inferstack.models.data import read_texts
 
-    if isinstance(sentences, str | Path):
-        return read_sentences(Path(sentences))
-    return tuple(sentences)
+    if not isinstance(sentences, str | Path):
+        return tuple(sentences)
+    found = read_texts(Path(sentences))
+    if told is not None:
+        told(f"{sentences}: read as {found.read_as}: {len(found.sentences):,} sentences")
+    return found.sentences
+
+
+def warn(text: str) -> None:
+    """A warning of Python, at the caller's own line."""
+    warnings.warn(text, stacklevel=3)

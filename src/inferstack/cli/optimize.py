@@ -100,7 +100,7 @@ def register(app: typer.Typer) -> None:
         session = session_of(context)
         if data is None:
             raise InputError(
-                "--data", "is missing", need="a text file with one sentence per line",
+                "--data", "is missing", need="a file of sentences, such as a text with one a line",
                 hint="the ranges of the integers come from real sentences; a few hundred do",
             )  # fmt: skip
         if report is not None:
@@ -119,6 +119,7 @@ def register(app: typer.Typer) -> None:
                 started=lambda kept: session.narrate(
                     f"keeping in {kept} what lets a stopped run go on"
                 ),
+                told=session.narrate,
             )
         for what, path in result.files.items():
             session.wrote(path, f"the {what}")

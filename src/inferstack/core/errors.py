@@ -69,11 +69,16 @@ class MappingError(InputError):
 
 
 class UnknownNameError(InputError):
-    """A name that does not exist; the hint gives the nearest one that does."""
+    """A name that does not exist; the hint gives the nearest one that does.
 
-    def __init__(self, where: str, kind: str, name: str, known: Iterable[str]) -> None:
+    suggest: False where the nearest name would mean something else, such as another model's type.
+    """
+
+    def __init__(
+        self, where: str, kind: str, name: str, known: Iterable[str], *, suggest: bool = True
+    ) -> None:
         names = sorted(known)
-        nearest = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+        nearest = suggest and difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
         listing = ", ".join(names)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         super().__init__(

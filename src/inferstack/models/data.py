@@ -8,8 +8,17 @@ from pathlib import Path
 
 from inferstack.core.errors import DataError
 from inferstack.models.config_file import printable
+from inferstack.models.data_files import (
+    LARGEST_FILE_BYTES,
+    Form,
+    Records,
+    read_records,
+    sentence_columns,
+    text_lines,
+)
 
-LARGEST_FILE_BYTES = 2**30
+__all__ = ["LARGEST_FILE_BYTES", "Pairs", "Texts", "read_pairs", "read_sentences", "read_texts"]
+
 SHORTEST_ROW = 3
 NAMED_COLUMNS = ("sentence1", "sentence2", "score")
 
@@ -23,22 +32,65 @@ class Pairs:
     scores: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """Sentences out of a file. read_as: what the file was taken for."""
+
+    sentences: tuple[str, ...]
+    read_as: str
+
+
 def read_sentences(path: Path) -> tuple[str, ...]:
-    """The lines of a UTF-8 text, without blank ones. Raises DataError, also where none is left."""
-    sentences = tuple(line.strip() for line in _lines(path) if line.strip())
+    """The sentences of `read_texts`."""
+    return read_texts(path).sentences
+
+
+def read_texts(path: Path) -> Texts:
+    """The sentences in a UTF-8 file: one a line, or JSON lines, a JSON list, or a table.
+
+    A JSON record is a string, or an object with `text`, `sentence`, or `sentence1` and `sentence2`;
+    a table names them in its first row, or holds sentence, sentence, score. Blank sentences are
+    left out. Raises DataError, also where none is left and where all are the same one.
+    """
+    records = read_records(path)
+    columns = sentence_columns(str(path), records)
+    sentences = []
+    for number, cells in records.rows:
+        if len(cells) <= max(columns):
+            raise DataError(
+                f"{path}, row {number}", "has the wrong number of columns", got=len(cells),
+                need="as many as the first row",
+            )  # fmt: skip
+        sentences += [cells[column] for column in columns if cells[column]]
     if not sentences:
         raise DataError(str(path), "has no sentences", need="one sentence per line")
-    return sentences
+    if len(sentences) > 1 and len(set(sentences)) == 1:
+        raise DataError(
+            str(path),
+            "has the same sentence again and again",
+            got=f"{len(sentences):,} times {printable(sentences[0])!r}",
+            need="different sentences",
+        )
+    return Texts(sentences=tuple(sentences), read_as=_read_as(records, columns))
+
+
+def _read_as(records: Records, columns: tuple[int, ...]) -> str:
+    """The form, and which fields the sentences came from."""
+    if records.form is Form.LINES:
+        return records.form.value
+    if records.header is None:
+        return records.form.value + (", the first two" if len(columns) > 1 else "")
+    return f"{records.form.value}, {' and '.join(records.header[c] for c in columns)}"
 
 
 def read_pairs(path: Path) -> Pairs:
-    """Rows of first sentence, second sentence and score, separated by tabs.
+    """Rows of first sentence, second sentence and score, separated by tabs; or CSV, or JSON.
 
     A header, a first row that has `score` for a column, is optional; one that also names sentence1
     and sentence2 picks these columns, and the others are ignored. Raises DataError naming the row,
     counted from 1.
     """
-    rows = [(n, line.split("\t")) for n, line in enumerate(_lines(path), 1) if line.strip(" ")]
+    rows = _pair_rows(path)
     columns, exact = (0, 1, 2), True
     if rows and "score" in (header := [cell.strip().lower() for cell in rows[0][1]]):
         rows.pop(0)
@@ -49,6 +101,18 @@ def read_pairs(path: Path) -> Pairs:
     pairs = [_pair(f"{path}, row {number}", row, columns, width, exact) for number, row in rows]
     first, second, scores = zip(*pairs, strict=True)
     return Pairs(first=first, second=second, scores=scores)
+
+
+def _pair_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The rows of a table, the header first where there is one."""
+    lines = text_lines(path)
+    first = next((line for line in lines if line.strip()), "")
+    if "\t" not in first:
+        records = read_records(path)
+        if records.form in (Form.COMMAS, Form.JSON_LINES, Form.JSON_LIST):
+            rows = [(number, list(cells)) for number, cells in records.rows]
+            return [*([(1, list(records.header))] if records.header else []), *rows]
+    return [(n, line.split("\t")) for n, line in enumerate(lines, 1) if line.strip(" ")]
 
 
 def _columns(where: str, header: list[str]) -> tuple[tuple[int, int, int], bool]:
@@ -96,31 +160,3 @@ def _score(text: str) -> float | None:
     except ValueError:
         return None
     return score if math.isfinite(score) else None
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file, without their ends."""
-    try:
-        if not path.is_file():
-            what = "is not a file" if path.exists() else "does not exist"
-            raise DataError(str(path), what, need="a text file in UTF-8")
-        if (size := path.stat().st_size) > LARGEST_FILE_BYTES:
-            need = f"at most {LARGEST_FILE_BYTES:,}"
-            raise DataError(str(path), "is too large", got=f"{size:,} bytes", need=need)
-        raw = path.read_bytes()
-    except OSError as failure:
-        raise DataError(str(path), "cannot be read", got=failure.strerror) from None
-    try:
-        text = raw.decode("utf-8-sig")
-        wrong = text.find("\0")
-        position = len(text[:wrong].encode()) if wrong >= 0 else None
-    except UnicodeDecodeError as failure:
-        position = failure.start
-    if position is not None:
-        raise DataError(
-            f"{path}, line {raw.count(bytes([10]), 0, position) + 1}",
-            f"is not UTF-8 (byte {position})",
-            hint="save the file with the encoding UTF-8",
-        )
-    # Not splitlines: it also splits at characters that stand inside sentences, such as U+2028.
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

@@ -18,7 +18,13 @@ from inferstack.models.architecture import (
     StoredWeight,
     architectures,
 )
-from inferstack.models.config_file import LONGEST_SHOWN, ConfigFile, folder_file, read_object
+from inferstack.models.config_file import (
+    LONGEST_SHOWN,
+    ConfigFile,
+    folder_file,
+    printable,
+    read_object,
+)
 from inferstack.models.pooling import Pooling, read_pooling, with_pooling
 from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
 from inferstack.models.scenario import Scenario
@@ -135,7 +141,9 @@ def _architecture_of(
         if model_type in form.model_types:
             return architecture, form
         known |= form.model_types
-    raise UnknownNameError(where, "model_type", model_type[:LONGEST_SHOWN], known)
+    # "albert" is no misspelt "bert": the nearest type would give another model's counts.
+    shown = printable(model_type, LONGEST_SHOWN)
+    raise UnknownNameError(where, "architecture", shown, known, suggest=False)
 
 
 def _table_rows(graph: Graph) -> dict[str, int]:

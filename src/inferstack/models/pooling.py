@@ -14,6 +14,8 @@ from inferstack.ops.verify import verify
 MODULES = "modules.json"
 OUTPUT = "sentence_embedding"
 HEAD = "head"
+FLAG = "pooling_mode_"
+MEAN = "mean"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,22 +65,43 @@ def _check_pooling(folder: Path, where: str, path: str, hidden: int) -> None:
     content = read_object(folder, name)
     if content is None:
         raise CheckpointError(str(folder / name), "does not exist, but modules.json names it")
-    asked = sorted(k for k, v in content.items() if k.startswith("pooling_mode_") and v is True)
-    if asked != ["pooling_mode_mean_tokens"]:
+    file = ConfigFile(str(folder / name), content)
+    asked = _asked(file)
+    if asked != [MEAN]:
         raise CheckpointError(
-            str(folder / name),
+            file.where,
             "this pooling is not supported",
             got=", ".join(map(printable, asked[:6])) or "none",
-            need="pooling_mode_mean_tokens alone",
+            need="the mean over the tokens alone",
         )
-    width = content.get("word_embedding_dimension", hidden)
-    if width != hidden:
-        raise CheckpointError(
-            str(folder / name),
-            "word_embedding_dimension is not the hidden size of config.json",
-            got=printable(str(width)),
-            need=hidden,
-        )
+    for key in ("word_embedding_dimension", "embedding_dimension"):
+        width = file.optional(key, hidden)
+        if width != hidden:
+            raise CheckpointError(
+                file.where,
+                f"{key} is not the hidden size of config.json",
+                got=printable(str(width)),
+                need=hidden,
+            )
+
+
+def _asked(file: ConfigFile) -> list[str]:
+    """The poolings asked for, sorted.
+
+    Up to version 4 of sentence-transformers: a key `pooling_mode_*` of true for each; from version
+    5 on `pooling_mode`, a name, or several in a list or with + between them.
+    """
+    old = [
+        key.removeprefix(FLAG).removesuffix("_tokens").removesuffix("_token")
+        for key, value in file.content.items()
+        if key.startswith(FLAG) and value is True
+    ]
+    named = file.optional("pooling_mode", [])
+    if isinstance(named, str):
+        named = named.split("+")
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise CheckpointError(file.where, "pooling_mode is no name", got=printable(str(named)))
+    return sorted({*old, *(name.strip() for name in named)})
 
 
 def with_pooling(graph: Graph, pooling: Pooling) -> Graph:

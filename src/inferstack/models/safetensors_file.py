@@ -125,7 +125,21 @@ def open_safetensors(path: Path) -> SafetensorsFile:
         name: StoredTensor(stored_type=kind, shape=shape, begin_bytes=first + begin)
         for name, (kind, shape, begin, _) in spans.items()
     }
-    return SafetensorsFile(path=path, tensors=tensors, content=content)
+    aliases = _aliases(header.get("__metadata__"), tensors)
+    return SafetensorsFile(path=path, tensors=tensors | aliases, content=content)
+
+
+def _aliases(metadata: object, tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Names that share another one's bytes: the metadata holds `left out: kept`.
+
+    Source: safetensors.torch.save_model, which writes each shared tensor once.
+    """
+    entries = metadata if isinstance(metadata, dict) else {}
+    return {
+        name: tensors[kept]
+        for name, kept in entries.items()
+        if isinstance(kept, str) and kept in tensors and name not in tensors
+    }
 
 
 _Span = tuple[str, tuple[int, ...], int, int]

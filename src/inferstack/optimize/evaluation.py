@@ -48,6 +48,17 @@ def split(sentences: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     )
 
 
+def weakness(calibrating: Sequence[str]) -> str | None:
+    """Why ranges from these sentences cannot be trusted; None where there is no such reason."""
+    distinct = len(set(calibrating))
+    if distinct != 1:
+        return None
+    return (
+        "warning: one sentence alone calibrates; the integers' ranges fit it and may cut off "
+        "what other sentences need. A few hundred do"
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """Sentences and pairs of one checkpoint, encoded: arrays (sentences, tokens) per graph input.

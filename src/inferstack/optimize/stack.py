@@ -102,16 +102,22 @@ def optimize(request: Request, progress: Progress = silent) -> Optimization | In
     )
 
 
+def calibrating_of(request: Request) -> tuple[str, ...]:
+    """The sentences that the integers' ranges come from."""
+    if request.calibration is not None:
+        return request.calibration
+    return split(request.sentences)[0]
+
+
 def _prepared(request: Request) -> tuple[Evaluation, str]:
     """The data with the model, and the model's name."""
     checkpoint = load_checkpoint(request.model, seq_len=request.seq_len)
     measured: Sequence[str] = request.sentences
-    calibrating: Sequence[str] | None = request.calibration
-    if calibrating is None:
-        calibrating, measured = split(request.sentences)
+    if request.calibration is None:
+        _, measured = split(request.sentences)
     evaluation = prepare(
         checkpoint,
-        calibration=calibrating,
+        calibration=calibrating_of(request),
         sentences=measured,
         pairs=request.pairs,
         stages=Stages(folder=request.folder / STAGES),
