@@ -2,13 +2,14 @@
 # make test   everything that CI runs
 # make fast   the tests that take under five seconds each
 # make lint   style and types only
+# make docs   the site, into build/site
 # make clean  removes what these made
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: demo test fast lint clean
+.PHONY: demo test fast lint docs clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,10 +32,14 @@ lint: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'open build/site/index.html'
+
 # torch goes first and by itself: a later requirement that it already meets then changes nothing.
 .venv/dev: pyproject.toml | .venv/python
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[dev,torch]'
+	$(PIP) -e '.[dev,docs,torch]'
 	touch $@ .venv/core
 
 .venv/core: pyproject.toml | .venv/python
@@ -50,5 +55,5 @@ $(SAMPLE): | .venv/core
 	$(BIN)/inferstack sample --into samples
 
 clean:
-	rm -rf .venv .peers samples report.html optimized .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv .peers build samples report.html optimized .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests benchmarks docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
