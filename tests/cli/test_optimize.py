@@ -84,7 +84,7 @@ WRONG = {
     "no data": (
         _nothing,
         _with("--data", ""),
-        "--data: is missing; need a text file with one sentence per line",
+        "--data: is missing; need a file of sentences, such as a text with one a line",
     ),
     "no such data": (
         _nothing,
