@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
@@ -15,12 +16,14 @@ DOCS = Path(__file__).resolve().parent
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Help texts for <!-- help VERB -->, a machine for <!-- machine NAME -->.
+    """Help texts for <!-- help VERB -->, machines for <!-- machine NAME -->, <!-- examples -->.
 
     A link to a file of the repository that is no page names the file instead.
     """
     if "<!-- verbs -->" in markdown:
         markdown = markdown.replace("<!-- verbs -->", _verbs())
+    if "<!-- examples -->" in markdown:
+        markdown = markdown.replace("<!-- examples -->", _examples())
     markdown = SLOT.sub(lambda found: _help(found["verb"]), markdown)
     markdown = MACHINE.sub(lambda found: _machine(found["name"]), markdown)
     here = (DOCS / page.file.src_uri).parent
@@ -56,3 +59,13 @@ def _machine(name: str) -> str:
 
     text = (LIBRARY / f"{name}.yaml").read_text(encoding="utf-8")
     return f"```yaml\n{text.strip()}\n```"
+
+
+def _examples() -> str:
+    parts = []
+    for path in sorted((DOCS.parent / "examples").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        title = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+        name = path.stem.replace("_", " ").capitalize()
+        parts.append(f"## {name}\n\n{title}\n\n```python\n{text.strip()}\n```")
+    return "\n\n".join(parts)
