@@ -17,7 +17,7 @@ from inferstack.compress.artifact import load, save
 from inferstack.compress.calibration import Calibration
 from inferstack.compress.method import method
 from inferstack.core.errors import CheckpointError
-from inferstack.ir.graph import Graph
+from inferstack.ir.graph import Graph, TensorRole
 from inferstack.ops.execute import execute
 
 Feeds = Mapping[str, npt.NDArray[Any]]
@@ -252,3 +252,27 @@ def test_a_folder_that_cannot_be_made_is_an_error(tiny: Graph, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
         save(tiny, tmp_path / "file" / "folder")
+
+
+def test_dequantized_weights_are_the_float_weights_within_half_a_step(
+    compressed: Graph, tiny: Graph, tmp_path: Path
+) -> None:
+    """real = row_scale * scale * integer, of every integer weight that is written."""
+    save(compressed, tmp_path)
+    loaded = load(tmp_path)
+    checked = 0
+    for name, tensor in loaded.tensors.items():
+        if tensor.role is not TensorRole.WEIGHT or not tensor.dtype.is_integer:
+            continue
+        real = tiny.tensors[name.partition(":")[0]].data
+        assert real is not None
+        assert tensor.data is not None
+        assert tensor.scale is not None
+        step = np.broadcast_to(tensor.scale, tensor.shape)
+        if tensor.row_scale is not None:
+            step = step * tensor.row_scale[:, None]
+        error = np.abs(step * tensor.data - np.asarray(real, dtype=np.float64))
+        assert (error <= step * 0.5000001).all(), name
+        checked += 1
+    matmuls = [operator for operator in loaded.operators if operator.kind == "matmul"]
+    assert checked >= 2 * len(matmuls) > 0

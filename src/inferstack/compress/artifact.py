@@ -114,6 +114,7 @@ def _tensor_record(tensor: Tensor) -> dict[str, Any]:
         "role": tensor.role.value,
         "scale": None if tensor.scale is None else tensor.scale.tolist(),
         "values": tensor.data is not None,
+        **({} if tensor.row_scale is None else {"row_scale": tensor.row_scale.tolist()}),
     }
 
 
@@ -202,7 +203,18 @@ def _tensor(
             got=scale.shape,
             need=f"one, or {shape[-1:]}",
         )
-    return Tensor(name=name, shape=shape, dtype=dtype, role=role, data=data, scale=scale)
+    rows = item["row_scale"]
+    if rows is not None and (len(shape) != 2 or len(rows) != shape[0] or scale is None):
+        raise CheckpointError(
+            str(graph_path),
+            f"tensor {name} has the wrong number of row scales",
+            got=len(rows),
+            need=f"{shape[:1]}, of a matrix with scales",
+        )
+    return Tensor(
+        name=name, shape=shape, dtype=dtype, role=role, data=data, scale=scale,
+        row_scale=None if rows is None else np.array(rows, dtype=np.float64),
+    )  # fmt: skip
 
 
 def _operator(item: dict[str, Any]) -> Operator:

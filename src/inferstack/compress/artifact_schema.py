@@ -30,6 +30,7 @@ class TensorRecord(Record):
     dtype: Annotated[str, Field(pattern=f"^({DTYPES})$")]
     role: Annotated[str, Field(pattern=f"^({ROLES})$")]
     scale: Finite | list[Finite] | None
+    row_scale: list[Finite] | None = None
     values: bool
 
 

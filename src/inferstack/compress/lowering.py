@@ -85,7 +85,13 @@ class Lowering:
         return np.asarray(tensor.data, dtype=np.float64)
 
     def static(
-        self, name: str, data: Array, dtype: DType, role: TensorRole, scale: Scale | None = None
+        self,
+        name: str,
+        data: Array,
+        dtype: DType,
+        role: TensorRole,
+        scale: Scale | None = None,
+        row_scale: Scale | None = None,
     ) -> str:
         """Declare a weight or constant with `data`; returns its name.
 
@@ -95,13 +101,19 @@ class Lowering:
         free, copy = name, 1
         while free in self.builder.tensors:
             there = self.builder.tensors[free]
-            if there.dtype is dtype and _equal(there.data, data) and _equal(there.scale, scale):
+            scales = ((there.scale, scale), (there.row_scale, row_scale))
+            if there.dtype is dtype and all(
+                _equal(*pair) for pair in ((there.data, data), *scales)
+            ):
                 return free
             copy += 1
             free = f"{name}:{copy}"
         return self.builder.declare(
-            Tensor(name=free, shape=data.shape, dtype=dtype, role=role, data=data, scale=scale)
-        )
+            Tensor(
+                name=free, shape=data.shape, dtype=dtype, role=role, data=data, scale=scale,
+                row_scale=row_scale,
+            )
+        )  # fmt: skip
 
     def tables(self, operator: str, ratio: Scale, prefix: str = "") -> dict[str, str]:
         """Slots `<prefix>multiplier` and `<prefix>shift` for a rescale by `ratio`, (1,) or (n,).
@@ -214,14 +226,19 @@ class Lowering:
         weight = self.weight(operator, "b")
         weight = weight.T if transposed else weight
         common = float(np.exp(np.log(a.scale).mean()))
-        weight = weight * (a.scale / common)[:, None] if a.scale.size > 1 else weight
+        folded = common / a.scale if a.scale.size > 1 else None
+        weight = weight if folded is None else weight / folded[:, None]
         bias = self.weight(operator, "bias") if "bias" in operator.inputs else None
         scale = weight_scale(weight, common, bias)
         quantized = quantize(weight, scale)
         inputs = {"a": a.tensor}
         stored = np.ascontiguousarray(quantized.T if transposed else quantized)
         inputs["b"] = self.static(
-            source.name, stored, DType.INT8, TensorRole.WEIGHT, None if transposed else scale
+            source.name,
+            stored,
+            DType.INT8,
+            TensorRole.WEIGHT,
+            *_scales_as_stored(scale, folded, transposed=transposed),
         )
         accumulator = common * scale
         if bias is not None:
@@ -263,6 +280,20 @@ class Lowering:
         scale = self.activation_scale(operator.output)
         inputs = {**inputs, **self.tables(operator.name, accumulator / scale)}
         self.emit(operator, inputs, scale, attributes)
+
+
+def _scales_as_stored(
+    columns: Scale, rows: Scale | None, *, transposed: bool
+) -> tuple[Scale, Scale | None]:
+    """`Tensor.scale` and `Tensor.row_scale` of a weight (k, n), stored as (n, k) if transposed.
+
+    columns: (n,), or (1,) for all. rows: (k,), what a row is worth beside its column.
+    """
+    import numpy as np
+
+    if not transposed:
+        return columns, rows
+    return np.ones(()) if rows is None else rows, columns
 
 
 def number(operator: Operator, attribute: str) -> float:

@@ -48,6 +48,8 @@ class Tensor:
     data: the values, for weights and constants; None in a shape-only graph and for activations.
     scale: for integer tensors, what one unit is worth: real = scale * integer. float64, of shape
         () or (shape[-1],) for one scale per channel of the last axis.
+    row_scale: of an integer matrix whose rows have units too, into which those of the activations
+        before it are folded: real[i, j] = row_scale[i] * scale[j] * integer[i, j]. (shape[0],).
     """
 
     name: str
@@ -56,6 +58,7 @@ class Tensor:
     role: TensorRole = TensorRole.ACTIVATION
     data: npt.NDArray[Any] | None = field(default=None, repr=False)
     scale: npt.NDArray[np.float64] | None = field(default=None, repr=False)
+    row_scale: npt.NDArray[np.float64] | None = field(default=None, repr=False)
 
     @property
     def elements(self) -> int:
