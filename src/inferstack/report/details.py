@@ -137,7 +137,8 @@ def source_section(result: Optimization) -> str:
         )
         blocks.append(
             f'<details><summary>{escape(name)} <span class="soft">{len(entries)} numbers, '
-            f"{len(groups)} sources</span></summary>\n<table>\n{rows}\n</table></details>\n"
+            f"{len(groups)} sources</span></summary>\n"
+            f'<div class="wide"><table>\n{rows}\n</table></div></details>\n'
         )
     if not blocks:
         return ""

@@ -5,6 +5,7 @@ Text that comes from files is escaped: plotly reads a part of HTML in its labels
 
 from __future__ import annotations
 
+import hashlib
 import html
 import math
 from collections import Counter
@@ -274,7 +275,7 @@ def ticks(values: Sequence[float], unit: str) -> dict[str, Any]:
 
 
 def fragment(figure: Any) -> str:
-    """A figure as HTML, in the page's own colours."""
+    """A figure as HTML, in the page's own colours; the same figure gives the same bytes."""
     figure.update_layout(
         template="none",
         margin={"l": 10, "r": 40, "t": 40, "b": 50},
@@ -286,4 +287,8 @@ def fragment(figure: Any) -> str:
     figure.update_xaxes(gridcolor=GRID, linecolor=GRID, automargin=True)
     figure.update_yaxes(gridcolor=GRID, linecolor=GRID, automargin=True)
     config = {"responsive": True, "displayModeBar": False}
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=config))
+    # plotly's own name of the place would be a random one.
+    name = f"figure-{hashlib.sha256(figure.to_json().encode()).hexdigest()[:16]}"
+    html_text = figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=name)
+    # On a narrow screen the figure scrolls in its own frame, and the page does not.
+    return f'<div class="wide"><div class="figure">{html_text}</div></div>'
