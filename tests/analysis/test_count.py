@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferstack.analysis.convention import EXACT, SURVEY, Convention, convention_named
+from inferstack.analysis.convention import EXACT, SURVEY, Convention, Mask, convention_named
 from inferstack.analysis.count import by_kind, by_part, count, count_generation, total
 from inferstack.analysis.elements import touched_elements
 from inferstack.analysis.footprint import footprint
@@ -135,3 +135,21 @@ def test_a_roofline_says_what_binds() -> None:
 def test_an_unknown_convention_gives_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'survey'"):
         convention_named("surveys")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "tinyllama-1.1b"])
+@pytest.mark.parametrize("tokens", [1, 2, 17, 128])
+def test_a_causal_prompt_asks_for_what_its_generation_asks_for(name: str, tokens: int) -> None:
+    """Each pair of query and key once: n (n + 1) / 2 of the n^2 of the rectangle."""
+
+    def attention(counts: Any) -> dict[str, int]:
+        kinds = ("attention_scores", "softmax", "attention_context")
+        return {item.name: item.flops for item in counts if item.kind in kinds}
+
+    generated = count_generation(lambda c: build(name, Scenario.decode(c)), tokens, EXACT)
+    prompt = build(name, Scenario.prefill(tokens))
+    causal = attention(count(prompt, EXACT))
+    full = attention(count(prompt, Convention(mask=Mask.FULL)))
+    assert causal == attention(generated)
+    assert len(causal) == 3
+    assert {n: f * (tokens + 1) // (2 * tokens) for n, f in full.items()} == causal

@@ -7,13 +7,16 @@ the tables of Kim et al. 2023, arXiv:2302.14017 (Tables 3, 4, 10, 11, 12, Figure
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
 
 from inferstack.analysis.elements import touched_elements
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError, UnknownNameError
-from inferstack.core.units import FLOPS_PER_MAC
-from inferstack.ir.graph import Graph, Operator, Tensor
+from inferstack.core.units import FLOPS_PER_MAC, ceil_div
+from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
 from inferstack.models.blocks import EMBEDDING, HEAD, PROJECTION
+from inferstack.models.weight_type import Quantized
 from inferstack.ops.registry import rule_for
 from inferstack.ops.rule import OUTPUT, Access, IterationSpace
 
@@ -40,23 +43,41 @@ class Site:
         return self.graph.tensors[operator.output if slot == OUTPUT else operator.inputs[slot]]
 
 
+class Mask(StrEnum):
+    """Which pairs of query and key count."""
+
+    CAUSAL = "causal"
+    """Those that the model attends to: all in an encoder, the earlier keys in a decoder."""
+    FULL = "full"
+    """Whole rectangles, as a machine computes that does not skip masked pairs."""
+
+
 class Convention:
     """Each MAC is two operations, each touched element moves once.
 
     element: the type that stands for every floating-point one; None leaves each its own.
+    quantized: how the matrices of the layers are stored instead. source: who says these types.
     """
 
     name = "exact"
 
-    def __init__(self, element: DType | None = None) -> None:
-        self.element = element
+    def __init__(
+        self,
+        element: DType | None = None,
+        *,
+        mask: Mask = Mask.CAUSAL,
+        quantized: Quantized | None = None,
+        source: str = "by default",
+    ) -> None:
+        self.element, self.mask, self.quantized, self.source = element, mask, quantized, source
 
     @property
     def summary(self) -> str:
         """What counts, for the reader of a table."""
         wide = self.element.value if self.element else "its own type"
         return (
-            f"every operator; each element that the loops touch moves once, in {wide}; "
+            f"every operator; each element that the loops touch moves once, in {wide} "
+            f"({self.source}); "
             "a multiply-accumulate is 2 FLOP"
         )
 
@@ -67,14 +88,32 @@ class Convention:
     def flops(self, site: Site) -> int:
         """Operations of one execution of the operator."""
         space = site.space
-        return space.points * (FLOPS_PER_MAC * space.macs_per_point + space.flops_per_point)
+        points = space.points * self.visible(site)
+        assert points.denominator == 1, "a triangle is a whole number of pairs"
+        return int(points) * (FLOPS_PER_MAC * space.macs_per_point + space.flops_per_point)
 
     def elements(self, site: Site, access: Access) -> int:
         """Elements that one access moves."""
-        return touched_elements(access, site.space, site.tensor(access.slot).shape)
+        touched = touched_elements(access, site.space, site.tensor(access.slot).shape)
+        pairs = rule_for(site.operator).pairs
+        if pairs is None or not set(pairs) <= access.dims:
+            return touched
+        return int(touched * self.visible(site))
+
+    def visible(self, site: Site) -> Fraction:
+        """The share of the pairs of query and key that count; 1 where there are none."""
+        pairs = rule_for(site.operator).pairs
+        if pairs is None or self.mask is Mask.FULL or not _is_causal(site):
+            return Fraction(1)
+        queries, keys = (site.space.extents[dim] for dim in pairs)
+        # Query i of the last `queries` tokens sees the keys before it, and its own.
+        return Fraction(queries * (keys - queries) + queries * (queries + 1) // 2, queries * keys)
 
     def size_bytes(self, tensor: Tensor, elements: int) -> int:
         """Bytes of that many elements of `tensor`."""
+        if self.quantized and tensor.role is TensorRole.WEIGHT and _is_matrix_of_a_layer(tensor):
+            whole = self.quantized.size_bytes(*tensor.shape)
+            return ceil_div(whole * elements, tensor.elements)
         if self.element is None or tensor.dtype.is_integer:
             return tensor.dtype.size_bytes(elements)
         return self.element.size_bytes(elements)
@@ -149,6 +188,22 @@ class SurveyConvention(Convention):
         return DType.INT8.size_bytes(elements)
 
 
+def _is_causal(site: Site) -> bool:
+    """Whether an operator of attention belongs to a softmax with a causal mask."""
+    operator, graph = site.operator, site.graph
+    if operator.kind == "attention_context":
+        producer = graph.producer(operator.inputs["probabilities"])
+        near = [] if producer is None else [producer]
+    else:
+        near = [operator, *graph.consumers(operator.output)]
+    return any(one.kind == "softmax" and bool(one.attributes.get("causal")) for one in near)
+
+
+def _is_matrix_of_a_layer(tensor: Tensor) -> bool:
+    """Whether quantization concerns it: no table of words and no head."""
+    return len(tensor.shape) == 2 and tensor.name.startswith("layer")
+
+
 def _is_cached(site: Site) -> bool:
     """Whether attention sees keys or values that come out of a cache."""
     slot = "key" if site.operator.kind == "attention_scores" else "value"
@@ -163,23 +218,36 @@ def _goes_around_attention(site: Site) -> bool:
 
 
 EXACT = Convention()
-SURVEY = SurveyConvention()
+SURVEY = SurveyConvention(mask=Mask.FULL)
 CONVENTIONS = {convention.name: convention for convention in (EXACT, SURVEY)}
 
 
-def convention_named(name: str, element: DType | None = None) -> Convention:
+def convention_named(
+    name: str,
+    element: DType | None = None,
+    *,
+    mask: Mask | None = None,
+    quantized: Quantized | None = None,
+    source: str = "by default",
+) -> Convention:
     """The convention of that name, with the element type that stands for floating point.
 
-    Raises UnknownNameError, and InputError for an element type where the convention has its own.
+    Raises UnknownNameError, and InputError for a type or a mask where the convention has its own.
     """
     if name not in CONVENTIONS:
         raise UnknownNameError("--convention", "convention", name, CONVENTIONS)
-    if element is None:
+    if name != EXACT.name and mask not in (None, CONVENTIONS[name].mask):
+        raise InputError(
+            f"--mask {mask}",
+            f"the convention {name} counts whole rectangles",
+            hint=f"--convention {EXACT.name}",
+        )
+    if element is None and (name != EXACT.name or mask is None):
         return CONVENTIONS[name]
-    if name != EXACT.name:
+    if element is not None and name != EXACT.name:
         raise InputError(
             f"--dtype {element.value}",
             f"the convention {name} has one byte per element",
             hint=f"--convention {EXACT.name}",
         )
-    return Convention(element)
+    return Convention(element, mask=mask or Mask.CAUSAL, quantized=quantized, source=source)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from inferstack.analysis.convention import EXACT, Convention
+from inferstack.analysis.convention import EXACT, Convention, Mask
 from inferstack.analysis.count import Count, OperatorCount, count, count_generation, total
 from inferstack.analysis.footprint import Footprint, footprint
 from inferstack.core.errors import InputError, UnknownNameError
@@ -22,6 +22,7 @@ from inferstack.models.architecture import (
 )
 from inferstack.models.hugging_face import read_architecture
 from inferstack.models.scenario import Phase, Scenario, check_size
+from inferstack.models.weight_type import WeightType
 
 USUAL_LENGTHS = (128, 512)
 """Sequence lengths where none are given."""
@@ -42,12 +43,16 @@ class Task(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """An architecture with its sizes. folder: where config.json stands; None for a preset."""
+    """An architecture with its sizes. folder: where config.json stands; None for a preset.
+
+    weights: the type that config.json gives them.
+    """
 
     name: str
     architecture: Architecture
     config: Any
     folder: Path | None = None
+    weights: WeightType | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -105,9 +110,27 @@ class Analysis:
     footprint: Footprint
 
     @property
+    def mask(self) -> Mask:
+        """Which pairs of query and key were counted."""
+        return self.convention.mask if is_causal(self.workload.model) else Mask.FULL
+
+    @property
     def total(self) -> Count:
         """The sum over all operators."""
         return total(self.operators)
+
+
+def is_causal(model: Model) -> bool:
+    """Whether its tokens attend only to earlier ones and themselves."""
+    return Phase.DECODE in model.architecture.phases
+
+
+def check_mask(model: Model, mask: Mask | None) -> None:
+    """Raises InputError for a causal mask on a model that has none."""
+    if mask is Mask.CAUSAL and not is_causal(model):
+        raise InputError(
+            "--mask causal", f"{model.name} attends to all tokens", need="full, or no --mask"
+        )
 
 
 def analyze(workload: Workload, convention: Convention = EXACT) -> Analysis:
@@ -131,14 +154,14 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
     image_size: for models that see images. Raises UnknownNameError for what is neither, InputError
     for an image size that makes no sense, CheckpointError for a folder that cannot be read.
     """
-    folder = None
+    folder, weights = None, None
     try:
         architecture, config = architecture_of(name)
     except UnknownNameError:
         if "/" not in name and not os.path.exists(name):  # False too for what is no path
             raise UnknownNameError("MODEL", "model", name, preset_names()) from None
         folder = Path(name)
-        architecture, config = read_architecture(folder)
+        architecture, config, weights = read_architecture(folder)
         name = folder.resolve().name
     if image_size is not None:
         if architecture.sees_tokens:
@@ -146,7 +169,9 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
                 f"--image-size {image_size}", f"{name} sees tokens, not images", hint="--seq-len"
             )
         config = replace(config, image_size=image_size)
-    return Model(name=name, architecture=architecture, config=config, folder=folder)
+    return Model(
+        name=name, architecture=architecture, config=config, folder=folder, weights=weights
+    )
 
 
 def workloads(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from inferstack.analysis.convention import Mask
 from inferstack.analysis.workload import Task
 
-__all__ = ["ElementType", "Group", "Task"]
+__all__ = ["ElementType", "Group", "Mask", "Task"]
 
 
 class ElementType(StrEnum):

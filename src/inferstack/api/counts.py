@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inferstack.analysis.convention import Convention, convention_named
-from inferstack.analysis.workload import Workload, analyze
+from inferstack.analysis.convention import Convention, Mask, convention_named
+from inferstack.analysis.workload import Workload, analyze, check_mask
 from inferstack.api.arguments import chosen
 from inferstack.api.choices import ElementType, Group
 from inferstack.api.shown import Record, Shown
@@ -105,14 +105,32 @@ class Counts(Shown):
 
 
 def count(
-    asked: Sequence[Workload], convention: str, dtype: str | None, by: str, machine: Machine | None
+    asked: Sequence[Workload],
+    convention: str,
+    dtype: str | None,
+    by: str,
+    machine: Machine | None,
+    mask: str | None = None,
 ) -> Counts:
     """The counts of workloads. Raises UnknownNameError and InputError."""
-    element = None if dtype is None else chosen("--dtype", dtype, ElementType)
-    if element is None and convention == "exact" and machine is not None:
+    pairs = None if mask is None else chosen("--mask", mask, Mask)
+    check_mask(asked[0].model, pairs)
+    said = asked[0].model.weights
+    element, quantized, source = None, None, "by default"
+    if dtype is not None:
+        element, source = DType(chosen("--dtype", dtype, ElementType).value), "as asked"
+    elif convention == "exact" and machine is not None:
         # All machines here compute in 8 bits; other bytes beside their times would mislead.
-        element = ElementType.INT8
-    counted = convention_named(convention, DType(element.value) if element else None)
+        element, source = DType.INT8, f"as {machine.name} computes"
+    elif convention == "exact" and said is not None:
+        element, quantized, source = said.element, said.quantized, said.source
+    counted = convention_named(
+        convention,
+        element,
+        mask=pairs or (Mask.CAUSAL if convention == "exact" else None),
+        quantized=quantized,
+        source=source,
+    )
     rows = [_row(workload, counted, machine) for workload in asked]
     return Counts(rows, chosen("--by", by, Group), machine, _stretched(asked))
 

@@ -67,18 +67,20 @@ class Model(Shown):
         dtype: str | None = None,
         by: str = "part",
         on: Machine | str | Path | None = None,
+        mask: str | None = None,
     ) -> Counts:
         """FLOPs, bytes, intensity and memory; no weights are read.
 
         seq_len: tokens of each sequence, one or several; 128 and 512 where none is given. phase:
         encode, generate, prefill or decode. convention: exact, or survey as Kim et al. 2023 count.
         dtype: of weights and activations. by: what a row is: part, kind or operator. on: also model
-        the time on this machine. Raises UnknownNameError and InputError.
+        the time on this machine. mask: causal counts each pair of query and key that a decoder
+        attends to once, full whole rectangles. Raises UnknownNameError and InputError.
         """
         task = None if phase is None else chosen("--phase", phase, Task)
         asked = workloads(self._found, lengths=lengths_of(seq_len), task=task, batch=batch)
         machine = None if on is None else machine_of(on)
-        return count(asked, convention, dtype, by, machine)
+        return count(asked, convention, dtype, by, machine, mask)
 
     def graph(
         self, seq_len: int | None = None, *, phase: str | None = None, batch: int = 1

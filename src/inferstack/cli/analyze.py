@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from inferstack.api.choices import ElementType, Group, Task
+from inferstack.api.choices import ElementType, Group, Mask, Task
 from inferstack.cli import completion
 from inferstack.cli.console import session_of
 from inferstack.core.errors import InputError
@@ -64,7 +64,15 @@ def register(app: typer.Typer) -> None:
         dtype: Annotated[
             ElementType | None,
             typer.Option(
-                help="Weights and activations, for exact. [default: float32; int8 on a machine]"
+                help="Weights and activations, for exact. [default: what config.json says, "
+                "else float32; int8 on a machine]"
+            ),
+        ] = None,
+        mask: Annotated[
+            Mask | None,
+            typer.Option(
+                help="causal: each pair of query and key that a decoder attends to once; full: "
+                "whole rectangles.  [default: causal for decoders, full for encoders]"
             ),
         ] = None,
         by: Annotated[Group, typer.Option(help="What a row is.")] = Group.PART,
@@ -99,6 +107,7 @@ def register(app: typer.Typer) -> None:
             # A roofline says what an array of 8 bits could reach.
             dtype=dtype or (ElementType.INT8 if roofline and convention == "exact" else None),
             by=by,
+            mask=mask,
             on=on,
         )
         for note in counts.notes:

@@ -29,6 +29,7 @@ from inferstack.models.pooling import Pooling, read_pooling, with_pooling
 from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
 from inferstack.models.scenario import Scenario
 from inferstack.models.tokenizer import SentenceTokenizer, load_tokenizer
+from inferstack.models.weight_type import WeightType, read_weight_type
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -99,15 +100,15 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     )
 
 
-def read_architecture(folder: Path) -> tuple[Architecture, Any]:
-    """The architecture and the configuration that config.json describes; weights are not needed.
+def read_architecture(folder: Path) -> tuple[Architecture, Any, WeightType]:
+    """Architecture, configuration and type of weights of config.json; weights are not needed.
 
     Raises CheckpointError.
     """
     content = _config_content(folder)
     where = str(folder / CONFIG)
     architecture, form = _architecture_of(where, content)
-    return architecture, form.read_config(where, content)
+    return architecture, form.read_config(where, content), read_weight_type(where, content)
 
 
 def _config_content(folder: Path) -> dict[str, object]:

@@ -27,6 +27,7 @@ class AttentionContextRule(Rule):
     work: ClassVar[Work] = Work.MATMUL
     required: ClassVar[tuple[str, ...]] = ("probabilities", "value")
     optional: ClassVar[tuple[str, ...]] = ("multiplier", "shift")
+    pairs: ClassVar[tuple[str, str] | None] = ("m", "k")
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]

@@ -26,6 +26,7 @@ class AttentionScoresRule(Rule):
     work: ClassVar[Work] = Work.MATMUL
     required: ClassVar[tuple[str, ...]] = ("query", "key")
     optional: ClassVar[tuple[str, ...]] = ("multiplier", "shift")
+    pairs: ClassVar[tuple[str, str] | None] = ("m", "n")
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]

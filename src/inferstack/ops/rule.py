@@ -110,6 +110,8 @@ class Rule(ABC):
     work: ClassVar[Work]
     required: ClassVar[tuple[str, ...]]
     optional: ClassVar[tuple[str, ...]] = ()
+    pairs: ClassVar[tuple[str, str] | None] = None
+    """The dimensions (query, key) of which a causal mask leaves a triangle."""
 
     @abstractmethod
     def infer(

@@ -27,6 +27,7 @@ class SoftmaxRule(Rule):
     work: ClassVar[Work] = Work.SOFTMAX
     required: ClassVar[tuple[str, ...]] = ("x",)
     optional: ClassVar[tuple[str, ...]] = ("mask", "multiplier", "shift")
+    pairs: ClassVar[tuple[str, str] | None] = ("d2", "d3")
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inferstack import __version__
+from inferstack.analysis.convention import Mask
 from inferstack.analysis.count import Count, OperatorCount, by_kind, by_operator, by_part, label
 from inferstack.analysis.workload import Analysis, Task
 from inferstack.report import format as shown
@@ -34,6 +35,12 @@ TASK_TITLES = {
     Task.PREFILL: "one pass over a prompt",
     Task.DECODE: "the step that makes the last token, the others cached",
     Task.GENERATE: "all tokens of the sequence, one step each, no prompt",
+}
+
+
+MASK_TITLES = {
+    Mask.CAUSAL: "causal, each pair of query and key that a token attends to counts once",
+    Mask.FULL: "full, masked pairs of query and key count too",
 }
 
 
@@ -127,6 +134,8 @@ def _footnote(analysis: Analysis, machine: OnMachine | None) -> str:
     lines = [f"{analysis.convention.name}: {analysis.convention.summary}."]
     if workload.model.architecture.sees_tokens:
         lines.append(f"{workload.task}: {TASK_TITLES[workload.task]}.")
+        if workload.task is not Task.ENCODE:
+            lines.append(f"mask: {MASK_TITLES[analysis.mask]}.")
     lines.append("bytes: between memory and machine with ideal reuse, each operator by itself.")
     if machine:
         roof = machine.roof
@@ -134,7 +143,7 @@ def _footnote(analysis: Analysis, machine: OnMachine | None) -> str:
             f"{roof.name}: {shown.quantity(roof.peak_flops_per_s, 'FLOP/s')}, "
             f"{shown.quantity(roof.bandwidth_bytes_per_s, 'B/s')} from DRAM, balance "
             f"{roof.ridge_flops_per_byte:.1f} FLOP/B. time: modelled, 8-bit operands in square "
-            "tiles, nothing fused; what no unit supports runs on the host."
+            "tiles, masked pairs too, nothing fused; what no unit supports runs on the host."
         )
     return "\n".join(lines)
 
@@ -188,7 +197,9 @@ def to_json(rows: Sequence[Row]) -> dict[str, Any]:
         "phase": workload.task.value,
         "batch": workload.batch,
         "convention": first.convention.name,
+        "mask": first.mask.value,
         "dtype": first.convention.element.value if first.convention.element else None,
+        "dtype_source": first.convention.source,
         "accelerator": _machine_json(machine) if machine else None,
         "workloads": [_workload_json(analysis, on) for analysis, on in rows],
     }
@@ -249,14 +260,14 @@ def to_csv(rows: Sequence[Row], group: str) -> str:
     writer = csv.writer(text, lineterminator="\n")
     columns = ("flops", "traffic_bytes", "flops_per_byte", "modelled_cycles")
     memory = ("weight_bytes", "cache_bytes", "peak_activation_bytes")
-    head = ("model", "phase", "batch", "convention", "size", group)
+    head = ("model", "phase", "batch", "convention", "mask", "size", group)
     writer.writerow((*head, *columns, *memory))
     for analysis, on in rows:
         workload, held = analysis.workload, analysis.footprint
         sums = on.cycles(group) if on else {}
         size = size_of(analysis).replace(",", "")
         names = (workload.model.name, workload.task.value)
-        front = (*names, workload.batch, analysis.convention.name, size)
+        front = (*names, workload.batch, analysis.convention.name, analysis.mask.value, size)
         for name, part in _ordered(GROUPS[group](analysis.operators)):
             cycles = sums.get(name, "")
             cells = (part.flops, part.traffic_bytes, part.intensity, cycles)

@@ -1,0 +1,153 @@
+"""The type that a checkpoint's config.json gives to its weights, quantized ones included.
+
+Not counted: GPTQ's order of groups (g_idx), and what a file adds for alignment.
+Source: transformers, utils/quantization_config.py, for the keys and their defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from inferstack.core.dtypes import DType
+from inferstack.core.errors import CheckpointError
+from inferstack.core.units import ceil_div
+from inferstack.models.config_file import ConfigFile, printable
+
+FLOATS = {
+    kind.value: kind for kind in (DType.FLOAT64, DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16)
+}
+NF4_BLOCK, NF4_OUTER_BLOCK = 64, 256
+MOST_GROUP = 2**16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantized:
+    """Matrices of the layers as small integers with scales.
+
+    bits: of a weight. rows, columns: of the block that shares a scale; None is all of them.
+    scale_bits: of a block's scale, its zero point included.
+    """
+
+    method: str
+    bits: int
+    rows: int | None
+    columns: int | None
+    scale_bits: float
+
+    def size_bytes(self, rows: int, columns: int) -> int:
+        """Bytes of a matrix (inputs, outputs), scales and zero points included."""
+        blocks = ceil_div(rows, self.rows or rows) * ceil_div(columns, self.columns or columns)
+        return ceil_div(rows * columns * self.bits + round(blocks * self.scale_bits), 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightType:
+    """What config.json says. element: None where it says nothing. source: where it says it."""
+
+    element: DType | None
+    quantized: Quantized | None
+    source: str
+
+
+def read_weight_type(where: str, content: Mapping[str, object]) -> WeightType:
+    """The type of a folder's weights. Raises CheckpointError for one that is not counted."""
+    said = {key: content[key] for key in ("dtype", "torch_dtype") if content.get(key) is not None}
+    kinds = {key: _element(where, key, value) for key, value in said.items()}
+    if len(set(kinds.values())) > 1:
+        got = ", ".join(f"{key} {value}" for key, value in said.items())
+        raise CheckpointError(where, "names two types for its weights", got=got)
+    element = next(iter(kinds.values()), None)
+    source = f"{next(iter(kinds))} of config.json" if element else "config.json names none"
+    quantization = content.get("quantization_config")
+    if quantization is None:
+        return WeightType(element=element, quantized=None, source=source)
+    if not isinstance(quantization, dict):
+        raise CheckpointError(where, "quantization_config is not a JSON object")
+    file = ConfigFile(f"{where}, quantization_config", quantization)
+    method = file.text("quant_method")
+    if method not in METHODS:
+        raise CheckpointError(
+            file.where,
+            "this method is not counted",
+            got=printable(method),
+            need=f"one of {', '.join(METHODS)}",
+            hint="--dtype counts all weights in one type instead; remove quantization_config "
+            "from a copy of the folder",
+        )
+    quantized = METHODS[method](file)
+    return WeightType(
+        element=element or DType.FLOAT16,
+        quantized=quantized,
+        source=f"quantization_config of config.json ({method}, {quantized.bits} bits), the rest "
+        f"{source if element else 'float16 by default'}",
+    )
+
+
+def _element(where: str, key: str, value: object) -> DType | None:
+    name = value.removeprefix("torch.") if isinstance(value, str) else str(value)
+    if name == "auto":
+        return None
+    if name not in FLOATS:
+        need = f"one of {', '.join(FLOATS)}"
+        raise CheckpointError(where, f"{key} is not known", got=printable(name), need=need)
+    return FLOATS[name]
+
+
+def _groups(file: ConfigFile) -> int | None:
+    """Rows that share a scale; -1 is all."""
+    if file.optional("group_size", 128) == -1:
+        return None
+    return file.whole("group_size", MOST_GROUP) if "group_size" in file.content else 128
+
+
+def _gptq(file: ConfigFile) -> Quantized:
+    """Float16 scales and packed zero points by groups of input rows."""
+    bits = file.whole("bits", 8, least=2)
+    rows = _groups(file)
+    return Quantized(method="gptq", bits=bits, rows=rows, columns=1, scale_bits=16 + bits)
+
+
+def _awq(file: ConfigFile) -> Quantized:
+    """As GPTQ; zero points unless they are switched off."""
+    bits = file.whole("bits", 8, least=2) if "bits" in file.content else 4
+    zero = bits if file.optional("zero_point", True) is True else 0
+    return Quantized(method="awq", bits=bits, rows=_groups(file), columns=1, scale_bits=16 + zero)
+
+
+def _bitsandbytes(file: ConfigFile) -> Quantized:
+    """8 bits: a float32 per output. 4 bits: a float32 per 64 weights, or 8 bits, nested."""
+    if file.content.get("load_in_4bit") is True:
+        nested = file.optional("bnb_4bit_use_double_quant", False) is True
+        scale = 8 + 32 / NF4_OUTER_BLOCK if nested else 32.0
+        return Quantized(method="bitsandbytes", bits=4, rows=NF4_BLOCK, columns=1, scale_bits=scale)
+    if file.content.get("load_in_8bit") is True:
+        return Quantized(method="bitsandbytes", bits=8, rows=None, columns=1, scale_bits=32)
+    raise CheckpointError(
+        file.where, "does not say its bits", need="load_in_4bit or load_in_8bit of true"
+    )
+
+
+def _fp8(file: ConfigFile) -> Quantized:
+    """A float32 per block, or one for the whole matrix."""
+    block = file.optional("weight_block_size", None)
+    if block is None:
+        return Quantized(method="fp8", bits=8, rows=None, columns=None, scale_bits=32)
+    if (
+        not isinstance(block, list)
+        or len(block) != 2
+        or not all(type(edge) is int and 1 <= edge <= MOST_GROUP for edge in block)
+    ):
+        raise CheckpointError(
+            file.where, "weight_block_size makes no sense", got=printable(str(block)),
+            need="two whole numbers",
+        )  # fmt: skip
+    return Quantized(method="fp8", bits=8, rows=block[1], columns=block[0], scale_bits=32)
+
+
+METHODS: Mapping[str, Callable[[ConfigFile], Quantized]] = {
+    "awq": _awq,
+    "bitsandbytes": _bitsandbytes,
+    "fp8": _fp8,
+    "gptq": _gptq,
+}
