@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,17 @@ def test_the_script_for_a_shell_is_shown(
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     assert main(["--show-completion", "bash"]) == 0
     assert "_INFERSTACK_COMPLETE=complete_bash" in capfd.readouterr().out
+
+
+def test_a_shell_is_set_up(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
+    command = (sys.executable, "-m", "inferstack", "--install-completion", "bash")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "completion installed in" in done.stdout
+    script = tmp_path / ".bash_completions" / "inferstack.sh"
+    assert "_INFERSTACK_COMPLETE" in script.read_text(encoding="utf-8")
+    assert str(script) in (tmp_path / ".bashrc").read_text(encoding="utf-8")
 
 
 def test_names_that_are_completed_exist() -> None:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Column, Table
 
+_CAPTION = "caption-side: top; text-align: left; font-weight: 600; white-space: nowrap"
+_CELL = "padding: 0.1em 0.9em 0.1em 0; text-align: "
 _TEXT = "white-space: pre-wrap; line-height: 1.35; font-size: 90%; margin: 0.4em 0"
 
 
@@ -27,7 +29,9 @@ def to_html(shown: RenderableType) -> str:
 
 
 def _table(table: Table) -> str:
-    title = f"<caption>{_cell(table.title)}</caption>" if table.title is not None else ""
+    title = ""
+    if table.title is not None:
+        title = f'<caption style="{_CAPTION}">{_cell(table.title)}</caption>'
     heads = "".join(f"<th{_side(c)}>{_cell(c.header)}</th>" for c in table.columns)
     columns = [[_cell(cell) for cell in column.cells] for column in table.columns]
     rows = "".join(
@@ -39,14 +43,11 @@ def _table(table: Table) -> str:
         + "</tr>"
         for row in zip(*columns, strict=True)
     )
-    return (
-        f'<table style="text-align: left">{title}<thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )
+    return f"<table>{title}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _side(column: Column) -> str:
-    return ' style="text-align: right"' if column.justify == "right" else ""
+    return f' style="{_CELL}{"right" if column.justify == "right" else "left"}"'
 
 
 def _cell(cell: object) -> str:
