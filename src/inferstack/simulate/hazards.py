@@ -186,7 +186,9 @@ def analyse(
             place = scratchpad_rows + (target & _ROW_MASK)
             _writes(place, np.int64(ins.rows), queue, at, last, wait)
         elif ins.opcode == _MVOUT:
-            _reads(start, span, queue, at, last, wait)
+            if not ins.flags & _FACTORS:
+                # The factors are in the unit, not in the accumulator.
+                _reads(start, span, queue, at, last, wait)
             if not ins.flags & _STATISTICS:
                 _touch_dram(ins, operand_starts[ins.operand], at, True, granules, wait)
         waits[i] = wait
