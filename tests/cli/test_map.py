@@ -234,3 +234,22 @@ def test_exports_and_a_store_that_makes_the_second_run_free(
         json.loads(capsys.readouterr().out)
     assert main(plain) == 0
     assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize("mask", [(), ("--mask", "causal"), ("--mask", "full")])
+def test_a_mapped_prompt_says_that_masked_pairs_are_computed(
+    mask: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--phase", "prefill", "--seq-len", "8", "--no-fuse", "--perfect"]
+    assert main(["map", "gpt2", *flags, *mask]) == 0
+    assert "mask: full (schedules walk rectangles" in capsys.readouterr().out
+    assert main(["map", "gpt2", *flags, *mask, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mask"] == "full"
+    assert "schedules walk rectangles" in found["notes"][0]
+
+
+def test_an_encoder_has_no_causal_mask(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("map", "analyze"):
+        assert main([verb, "bert-base", "--seq-len", "8", "--mask", "causal"]) == 2
+        assert "--mask causal: bert-base attends to all tokens" in capsys.readouterr().err

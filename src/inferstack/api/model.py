@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferstack.analysis.workload import Model as Found
-from inferstack.analysis.workload import Workload, find_model, workloads
+from inferstack.analysis.workload import Workload, check_mask, find_model, workloads
 from inferstack.api.arguments import chosen, lengths_of
-from inferstack.api.choices import Task
+from inferstack.api.choices import Mask, Task
 from inferstack.api.counts import Counts, count
 from inferstack.api.machine import Machine, machine_of
 from inferstack.api.shown import Record, Shown
@@ -32,6 +32,9 @@ SHORT_TOKENS = 128
 """Of a pass that runs on sentences."""
 USUAL_MACHINE = "peers-target"
 RUN_MACHINE = "gemmini"
+FULL_RECTANGLES = (
+    "mask: full (schedules walk rectangles: the machine computes masked pairs of query and key too)"
+)
 
 
 class Model(Shown):
@@ -123,18 +126,24 @@ class Model(Shown):
         budget_s: float | None = None,
         workers: int = 1,
         store: str | Path | None = None,
+        mask: str | None = None,
         progress: Progress = silent,
     ) -> Plan:
         """The proven best schedule of every operator, and what to fuse.
 
         objective: latency, energy, edp or dram_bytes. perfect: only factors that divide. budget_s:
         seconds for each search. workers: processes side by side, under `if __name__ ==
-        "__main__"`. store: a file that keeps proven schedules for later runs. Raises
-        DoesNotFitError.
+        "__main__"`. store: a file that keeps proven schedules for later runs. mask:
+        causal or full; a schedule walks rectangles, so that either computes masked pairs too,
+        and `notes` of the plan says so. Raises DoesNotFitError.
         """
         from inferstack.api.plan import Search, planned
 
-        graph = self.graph(seq_len, phase=phase, batch=batch)
+        pairs = None if mask is None else chosen("--mask", mask, Mask)
+        check_mask(self._found, pairs)
+        workload = self._workload(seq_len, phase, batch)
+        notes = (FULL_RECTANGLES,) if workload.task is Task.PREFILL else ()
+        graph = workload.graph()
         search = Search(
             objective=objective,
             fuse=fuse,
@@ -143,7 +152,7 @@ class Model(Shown):
             workers=workers,
             store=None if store is None else Path(store),
         )
-        return planned(graph, machine_of(on), search, progress)
+        return planned(graph, machine_of(on), search, progress, notes)
 
     def optimize(
         self,

@@ -34,12 +34,12 @@ class Search:
 
 
 class Plan(Shown):
-    """A model on a machine. data: the library's own object."""
+    """A model on a machine. data: the library's own object. notes: what a reader should know."""
 
-    __slots__ = ("_machine", "data")
+    __slots__ = ("_machine", "data", "notes")
 
-    def __init__(self, data: ModelPlan, machine: Machine) -> None:
-        self.data, self._machine = data, machine
+    def __init__(self, data: ModelPlan, machine: Machine, notes: tuple[str, ...] = ()) -> None:
+        self.data, self._machine, self.notes = data, machine, notes
 
     @property
     def cycles(self) -> int:
@@ -75,15 +75,18 @@ class Plan(Shown):
 
     def table(self) -> RenderableType:
         """A row per distinct operator or group, totals and proof."""
+        from rich.console import Group
+        from rich.text import Text
+
         from inferstack.report.plan import to_tables
 
-        return to_tables(self.data)
+        return Group(to_tables(self.data), *(Text(note) for note in self.notes))
 
     def to_dict(self) -> Record:
         """Everything; units stand in the names."""
         from inferstack.report.plan import to_json
 
-        return to_json(self.data)
+        return {**to_json(self.data), "mask": "full", "notes": list(self.notes)}
 
     def records(self) -> list[Record]:
         """A row per distinct operator or group."""
@@ -123,7 +126,13 @@ def check_plan_files(out: Path | None, export: str | None) -> None:
         check_folder(out)
 
 
-def planned(graph: Graph, machine: Machine, search: Search, progress: Progress) -> Plan:
+def planned(
+    graph: Graph,
+    machine: Machine,
+    search: Search,
+    progress: Progress,
+    notes: tuple[str, ...] = (),
+) -> Plan:
     """The plan of a graph. Raises DoesNotFitError."""
     from inferstack.mapping.kernels import kernels_of
     from inferstack.schedule.plan import plan
@@ -141,4 +150,4 @@ def planned(graph: Graph, machine: Machine, search: Search, progress: Progress) 
     found = plan(kernels, machine.accelerator, searcher, fuse=search.fuse, progress=progress)
     if isinstance(found, Infeasible):
         raise DoesNotFitError(found)
-    return Plan(found, machine)
+    return Plan(found, machine, notes)

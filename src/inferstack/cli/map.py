@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inferstack.api.choices import Task
+from inferstack.api.choices import Mask, Task
 from inferstack.cli import completion
 from inferstack.cli.console import session_of
 from inferstack.core.errors import InputError
@@ -56,6 +56,13 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 help="Encoders encode. Decoders prefill a prompt, or decode the last token of the "
                 "sequence, the others cached.  [default: encode, decode]"
+            ),
+        ] = None,
+        mask: Annotated[
+            Mask | None,
+            typer.Option(
+                help="Accepted as by analyze; schedules walk rectangles, so masked pairs of a "
+                "prompt are computed too, and the output says so."
             ),
         ] = None,
         batch: Annotated[int, typer.Option(help="Sequences, or images, at once.")] = 1,
@@ -151,6 +158,7 @@ def register(app: typer.Typer) -> None:
                 machine,
                 seq_len=seq_len,
                 phase=phase,
+                mask=mask,
                 batch=batch,
                 objective=objective,
                 fuse=fuse,
