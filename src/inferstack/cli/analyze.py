@@ -99,13 +99,15 @@ def register(app: typer.Typer) -> None:
         session = session_of(context)
         if roofline is not None:
             check_report_path(roofline, "--roofline")
+        if roofline is not None and on is None and convention == "exact":
+            # A roofline says what an array of 8 bits could reach.
+            dtype = dtype or ElementType.INT8
         counts = ist.load(model, image_size=image_size).count(
             None if seq_len is None else read_lengths(seq_len),
             phase=phase,
             batch=batch,
             convention=convention,
-            # A roofline says what an array of 8 bits could reach.
-            dtype=dtype or (ElementType.INT8 if roofline and convention == "exact" else None),
+            dtype=dtype,
             by=by,
             mask=mask,
             on=on,
