@@ -17,7 +17,7 @@ CASES = [
     ("inferstack map bert-", ["bert-base", "bert-large"]),
     ("inferstack map --objective e", ["energy", "edp"]),
     ("inferstack map --export t", ["timeloop"]),
-    ("inferstack analyze resnet1", ["resnet101", "resnet152"]),
+    ("inferstack analyze gpt2-l", ["gpt2-large"]),
     ("inferstack analyze bert-base --convention s", ["survey"]),
     ("inferstack analyze bert-base --by o", ["operator"]),
     ("inferstack optimize samples/x --on simb", ["simba"]),

@@ -39,7 +39,9 @@ class Counts(Shown):
 
     def by(self, group: str | Group) -> Counts:
         """The same counts with a row per part, kind or operator."""
-        return Counts(self._rows, chosen("--by", group, Group), self._machine, self.notes)
+        return Counts(
+            self._rows, chosen("--by", group, Group, "grouping"), self._machine, self.notes
+        )
 
     @property
     def flops(self) -> int:
@@ -113,26 +115,29 @@ def count(
     mask: str | None = None,
 ) -> Counts:
     """The counts of workloads. Raises UnknownNameError and InputError."""
-    pairs = None if mask is None else chosen("--mask", mask, Mask)
+    pairs = None if mask is None else chosen("--mask", mask, Mask, "mask")
     check_mask(asked[0].model, pairs)
     said = asked[0].model.weights
     element, quantized, source = None, None, "by default"
     if dtype is not None:
-        element, source = DType(chosen("--dtype", dtype, ElementType).value), "as asked"
+        element, source = (
+            DType(chosen("--dtype", dtype, ElementType, "element type").value),
+            "as asked",
+        )
     elif convention == "exact" and machine is not None:
         # All machines here compute in 8 bits; other bytes beside their times would mislead.
         element, source = DType.INT8, f"as {machine.name} computes"
     elif convention == "exact" and said is not None:
         element, quantized, source = said.element, said.quantized, said.source
     counted = convention_named(
-        convention,
+        str(convention),
         element,
         mask=pairs or (Mask.CAUSAL if convention == "exact" else None),
         quantized=quantized,
         source=source,
     )
     rows = [_row(workload, counted, machine) for workload in asked]
-    return Counts(rows, chosen("--by", by, Group), machine, _stretched(asked))
+    return Counts(rows, chosen("--by", by, Group, "grouping"), machine, _stretched(asked))
 
 
 def _row(workload: Workload, counted: Convention, machine: Machine | None) -> Row:

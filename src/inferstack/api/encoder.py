@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inferstack.api.arguments import sentence_list
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -37,13 +39,13 @@ class Encoder:
         """The embeddings (sentences, d). Raises DataError without sentences."""
         from inferstack.compress.accuracy import embed
 
-        return embed(self.graph, self.tokenizer.encode(sentences))
+        return embed(self.graph, self.tokenizer.encode(sentence_list(sentences)))
 
     def accuracy_against(self, reference: Encoder, sentences: Sequence[str]) -> Accuracy:
         """Mean and worst cosine of its embeddings with those of a reference."""
         from inferstack.compress.accuracy import accuracy
 
-        feeds = self.tokenizer.encode(sentences)
+        feeds = self.tokenizer.encode(sentence_list(sentences))
         return accuracy(reference.graph, self.graph, feeds)
 
     def quantized(self, sentences: Sequence[str], *, method: str = "integer-only") -> Encoder:
@@ -56,7 +58,7 @@ class Encoder:
         from inferstack.compress.method import method as named
 
         chosen = named(method)
-        feeds = self.tokenizer.encode(sentences)
+        feeds = self.tokenizer.encode(sentence_list(sentences))
         calibration = calibrate(self.graph, feeds_by_length(self.graph, feeds))
         graph = chosen.apply(self.graph, calibration)
         return Encoder(f"{self.name}, {method}", graph, self.tokenizer)

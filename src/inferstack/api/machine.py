@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inferstack.api.arguments import name_or_path as checked_name
+from inferstack.api.arguments import written
 from inferstack.api.shown import Record, Shown
 from inferstack.core.errors import AcceleratorError, UnknownNameError
 
@@ -35,6 +37,10 @@ class Machine(Shown):
         """
         from inferstack.hardware.load import accelerator_of, whole_description
 
+        given: object = content
+        if not isinstance(given, Mapping):
+            got = repr(given)[:60]
+            raise AcceleratorError("machine", "is not a description", got=got, need="a mapping")
         where = Path(f"machine {content.get('name', 'without a name')}")
         whole = whole_description(copy.deepcopy(dict(content)), where)
         return cls(whole, accelerator_of(whole, where))
@@ -44,7 +50,7 @@ class Machine(Shown):
         """A machine of the library, or the one that a YAML file describes."""
         from inferstack.hardware.load import accelerator_of, description_file, read_description
 
-        path = description_file(name_or_path)
+        path = description_file(checked_name("--on", name_or_path))
         content = read_description(path)
         return cls(content, accelerator_of(content, path))
 
@@ -80,11 +86,8 @@ class Machine(Shown):
         return str(yaml.safe_dump(dict(self._content), sort_keys=False, width=100))
 
     def save(self, path: str | Path) -> Path:
-        """Writes the machine file."""
-        from inferstack.core.files import write_atomically
-
-        write_atomically(Path(path), self.to_yaml())
-        return Path(path)
+        """Writes the machine file. Raises InputError."""
+        return written(path, self.to_yaml())
 
     def to_dict(self) -> Record:
         """The description, with a source beside each number."""
@@ -118,7 +121,7 @@ def machine_of(on: Machine | str | Path) -> Machine:
 
 def _set(content: dict[str, Any], path: str, value: Any, source: str, where: str) -> None:
     """Puts a value at a dotted path that exists, or adds a key where its parent does."""
-    *parents, last = path.split(".")
+    *parents, last = str(path).split(".")
     place = content
     for key in parents:
         below = place.get(key)

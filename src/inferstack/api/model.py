@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from inferstack.analysis.workload import Model as Found
 from inferstack.analysis.workload import Workload, check_mask, find_model, workloads
-from inferstack.api.arguments import chosen, lengths_of
+from inferstack.api.arguments import chosen, lengths_of, name_or_path, sentence_list, whole
 from inferstack.api.choices import Mask, Task
 from inferstack.api.counts import Counts, count
 from inferstack.api.machine import Machine, machine_of
@@ -80,8 +80,10 @@ class Model(Shown):
         the time on this machine. mask: causal counts each pair of query and key that a decoder
         attends to once, full whole rectangles. Raises UnknownNameError and InputError.
         """
-        task = None if phase is None else chosen("--phase", phase, Task)
-        asked = workloads(self._found, lengths=lengths_of(seq_len), task=task, batch=batch)
+        task = None if phase is None else chosen("--phase", phase, Task, "phase")
+        asked = workloads(
+            self._found, lengths=lengths_of(seq_len), task=task, batch=whole("--batch", batch)
+        )
         machine = None if on is None else machine_of(on)
         return count(asked, convention, dtype, by, machine, mask)
 
@@ -139,7 +141,7 @@ class Model(Shown):
         """
         from inferstack.api.plan import Search, planned
 
-        pairs = None if mask is None else chosen("--mask", mask, Mask)
+        pairs = None if mask is None else chosen("--mask", mask, Mask, "mask")
         check_mask(self._found, pairs)
         workload = self._workload(seq_len, phase, batch)
         notes = (FULL_RECTANGLES,) if workload.task is Task.PREFILL else ()
@@ -186,7 +188,7 @@ class Model(Shown):
         from inferstack.optimize.stack import STAGES, Request, calibrating_of
         from inferstack.report.path import check_folder
 
-        check_size("--seq-len", seq_len)
+        check_size("--seq-len", whole("--seq-len", seq_len))
         model = self._checkpoint()
         folder = Path("optimized") / self.name if out is None else Path(out)
         request = Request(
@@ -211,7 +213,7 @@ class Model(Shown):
         """The checkpoint in floating point, ready to run on sentences. Raises CheckpointError."""
         from inferstack.api.encoder import float_encoder
 
-        return float_encoder(self._checkpoint(), seq_len)
+        return float_encoder(self._checkpoint(), whole("--seq-len", seq_len))
 
     def quantize(
         self,
@@ -254,7 +256,7 @@ class Model(Shown):
 
     def _workload(self, seq_len: int | None, phase: str | None, batch: int) -> Workload:
         """The usual pass of 512 tokens unless others are asked for."""
-        task = None if phase is None else chosen("--phase", phase, Task)
+        task = None if phase is None else chosen("--phase", phase, Task, "phase")
         if task is Task.GENERATE:
             raise InputError(
                 "--phase generate",
@@ -267,7 +269,9 @@ class Model(Shown):
         if seq_len is None and self._found.architecture.sees_tokens:
             seq_len = USUAL_TOKENS
         lengths = lengths_of(seq_len)
-        (workload,) = workloads(self._found, lengths=lengths, task=task, batch=batch)
+        (workload,) = workloads(
+            self._found, lengths=lengths, task=task, batch=whole("--batch", batch)
+        )
         return workload
 
 
@@ -277,7 +281,8 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None) -> Model:
     image_size: height and width in pixels, for models that see images. Raises UnknownNameError for
     a name that does not exist, CheckpointError for a folder that cannot be read.
     """
-    given = f"{name_or_folder}/" if isinstance(name_or_folder, Path) else name_or_folder
+    asked = name_or_path("MODEL", name_or_folder)
+    given = f"{asked}/" if isinstance(asked, Path) else asked
     return Model(find_model(given, image_size=image_size))
 
 
@@ -288,7 +293,7 @@ def texts(
     from inferstack.models.data import read_texts
 
     if not isinstance(sentences, str | Path):
-        return tuple(sentences)
+        return sentence_list(sentences)
     found = read_texts(Path(sentences))
     if told is not None:
         told(f"{sentences}: read as {found.read_as}: {len(found.sentences):,} sentences")

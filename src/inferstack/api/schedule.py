@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inferstack.api.arguments import written
 from inferstack.api.machine import Machine, machine_of
 from inferstack.api.shown import Record, Shown
 
@@ -84,11 +85,11 @@ class Schedule(Shown):
         return mapping_text(self.mapping, self.contraction)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the mapping file, which `load_mapping` and `inferstack map --score` read."""
-        from inferstack.core.files import write_atomically
+        """Writes the mapping file, which `load_mapping` and `inferstack map --score` read.
 
-        write_atomically(Path(path), self.to_yaml())
-        return Path(path)
+        Raises InputError.
+        """
+        return written(path, self.to_yaml())
 
 
 def load_mapping(path: str | Path, *, on: Machine | str | Path | None = None) -> Schedule:
