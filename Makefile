@@ -32,7 +32,7 @@ lint: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-docs: .venv/dev
+docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo 'open build/site/index.html'
 
@@ -40,6 +40,10 @@ docs: .venv/dev
 .venv/dev: pyproject.toml | .venv/python
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[dev,docs,torch]'
+	touch $@ .venv/core .venv/docs
+
+.venv/docs: pyproject.toml | .venv/python
+	$(PIP) -e '.[docs]'
 	touch $@ .venv/core
 
 .venv/core: pyproject.toml | .venv/python
