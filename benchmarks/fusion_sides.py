@@ -14,18 +14,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferstack.core.infeasible import Infeasible
-from inferstack.cost.cost import Cost, cost
+from inferstack.cost.figures import OBJECTIVES
 from inferstack.cost.programs.vector import vector_cost, vector_operator
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Graph
+from inferstack.mapping.chain import chained
 from inferstack.mapping.contraction import contraction
-from inferstack.mapping.epilogue import NO_EPILOGUE, epilogue_of
-from inferstack.mapping.nest import Mapping
+from inferstack.mapping.kernels import kernels_of
 from inferstack.mapping.tiled import Tiling, tiled_mapping, tiling_of
-from inferstack.schedule.epilogues import best_fusion
-from inferstack.schedule.gemmini import greedy
-from inferstack.schedule.tiles.optimum import OBJECTIVES, search
+from inferstack.schedule.contraction import heuristic_schedule
+from inferstack.schedule.programs import schedule_programs
+from inferstack.schedule.searcher import Searcher
+from inferstack.schedule.tiles.optimum import search
 from inferstack.simulate.run import Simulator, simulate_operator
 from inferstack.testing.integer_graphs import IntegerGraph
 from inferstack.testing.machines import resized
@@ -163,58 +165,49 @@ def row(pair: Pair, setting: Setting, *, simulate: bool) -> Row:
     simulator = Simulator(accelerator) if simulate else None
     sides: dict[str, Figures | Infeasible] = {}
     for name in SIDES:
-        mapping, found, space = _schedule(pair, accelerator, name)
-        if isinstance(mapping, Infeasible):
-            sides[name] = mapping
+        one = _schedule(pair, accelerator, name)
+        if isinstance(one, Infeasible):
+            sides[name] = one
         else:
-            assert found is not None, "a mapping has a cost"
-            sides[name] = _figures(pair, accelerator, simulator, mapping, found, space)
+            sides[name] = _figures(pair, accelerator, simulator, one)
     fused_for: dict[str, bool] = {}
     for objective in OBJECTIVES:
-        groups = best_fusion(pair.graph, accelerator, objective)
-        assert not isinstance(groups, Infeasible), groups.message()
-        group = groups["head"]
-        fused_for[objective] = bool(group.epilogue.names)
+        found = schedule_programs(
+            kernels_of(pair.graph), accelerator, Searcher(objective).beside, objective
+        )
+        assert not isinstance(found, Infeasible), found.message()
+        fused_for[objective] = len(found.groups) == 1
         if objective == "latency":
-            sides["e"] = sides["d" if group.epilogue.names else "c"]
-            assert _cycles(sides["e"], simulated=False) == group.cycles, "one choice, two costs"
+            sides["e"] = sides["d" if fused_for[objective] else "c"]
+            cycles = sum(group.cycles for group in found.groups)
+            assert _cycles(sides["e"], simulated=False) == cycles, "one choice, two costs"
     return Row(
         pair=pair.name, tokens=pair.tokens, setting=setting, sides=sides, fused_for=fused_for
     )
 
 
-def _schedule(
-    pair: Pair, accelerator: Accelerator, side: str
-) -> tuple[Mapping | Infeasible, Cost | None, int]:
-    """(schedule, its cost, mappings that the search covered) of the contraction."""
-    head, tail = pair.graph.operators
-    wanted, fused = contraction(pair.graph, head), side in FUSED
-    epilogue = epilogue_of(pair.graph, head, (tail,)) if fused else NO_EPILOGUE
+def _schedule(pair: Pair, accelerator: Accelerator, side: str) -> Scheduled | Infeasible:
+    """The schedule of the contraction, with what is fused to it on that side."""
+    head, tail = kernels_of(pair.graph).kernels
+    wanted = chained(head, (tail,) if side in FUSED else ())
     if side in "ab":
-        mapping = greedy(wanted, accelerator, epilogue.names, whole_rows=fused)
-        if isinstance(mapping, Infeasible):
-            return mapping, None, 0
-        return mapping, cost(mapping, wanted, accelerator, epilogue), 0
-    found = search(wanted, accelerator, "latency", epilogue)
-    if isinstance(found, Infeasible):
-        return found, None, 0
-    assert found.certificate.optimal, "the search proves its result"
-    return found.mapping, found.cost, found.certificate.space_size
+        return heuristic_schedule(wanted, accelerator)
+    return search(wanted, accelerator, "latency")
 
 
 def _figures(
     pair: Pair,
     accelerator: Accelerator,
     simulator: Simulator | None,
-    mapping: Mapping,
-    found: Cost,
-    space: int,
+    one: Scheduled,
 ) -> Figures:
     """Of the contraction with what is fused, and of what runs behind it alone."""
-    head, tail = pair.graph.operators
+    head = pair.graph.operators[0]
+    mapping, found = one.mapping, one.cost
     cycles, energy, moved = found.cycles, found.energy_pj, found.dram_bytes
     if not mapping.fused:
-        alone = vector_cost(vector_operator(pair.graph, tail), accelerator)
+        kernels = kernels_of(pair.graph)
+        alone = vector_cost(vector_operator(kernels, kernels.kernels[1]), accelerator)
         assert not isinstance(alone, Infeasible), alone.message()
         cycles, energy = cycles + alone.cycles, energy + alone.energy_pj
         moved += alone.dram_bytes
@@ -227,7 +220,7 @@ def _figures(
         dram_bytes=moved,
         energy_pj=energy,
         tiling=tiling,
-        space=space,
+        space=0 if one.certificate is None else one.certificate.space_size,
     )
 
 

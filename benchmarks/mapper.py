@@ -18,13 +18,14 @@ import sys
 import time
 from typing import Any
 
-from inferstack.cost.cost import nest_cost
+from inferstack.cost.cost import cost
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.shapes import convolution, matmul
-from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.nests.optimum import optimum
 
 TARGET = "peers-target"
 WORK = {
@@ -51,17 +52,17 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def timed(wanted: Contraction, machine: Accelerator, perfect: bool) -> tuple[Optimum, float]:
+def timed(wanted: Contraction, machine: Accelerator, perfect: bool) -> tuple[Scheduled, float]:
     """The proven optimum for EDP, and the seconds that it took."""
     start = time.perf_counter()
     found = optimum(wanted, machine, "edp", perfect=perfect)
     seconds = time.perf_counter() - start
-    assert isinstance(found, Optimum), "everything fits somehow"
+    assert isinstance(found, Scheduled), "everything fits somehow"
     assert found.proof.optimal, "there is no budget"
     return found, seconds
 
 
-def figures(found: Optimum, seconds: float) -> dict[str, Any]:
+def figures(found: Scheduled, seconds: float) -> dict[str, Any]:
     """What goes into the document."""
     proof = found.proof
     return {
@@ -111,9 +112,9 @@ def theirs(machine: Accelerator) -> dict[str, float]:
         rows = "c" if "c" in left else "k"
         nodes += [Spatial(rows, 16, "row"), Spatial("n", 16, "column")]
         mapping = Mapping(operator=operator, accelerator=machine.name, nodes=tuple(nodes))
-        cost = nest_cost(mapping, wanted, machine)
-        found[operator] = round(cost.energy_pj / 1e6, 3)
-        say(f"AccelForge's {operator}: {found[operator]:.2f} uJ, {cost.cycles:,} cycles")
+        scored = cost(mapping, wanted, machine)
+        found[operator] = round(scored.energy_pj / 1e6, 3)
+        say(f"AccelForge's {operator}: {found[operator]:.2f} uJ, {scored.cycles:,} cycles")
     return found
 
 
@@ -162,7 +163,7 @@ def rate(machine: Accelerator) -> dict[str, float]:
     found, _ = timed(wanted, machine, True)
     start, count = time.perf_counter(), 200
     for _ in range(count):
-        nest_cost(found.mapping, wanted, machine)
+        cost(found.mapping, wanted, machine)
     per_s = count / (time.perf_counter() - start)
     years = found.proof.space_size / per_s / 86400 / 365
     say(f"{per_s:,.0f} mappings per second one by one: {years:,.1f} years for proj, perfect")

@@ -33,14 +33,15 @@ from pathlib import Path
 from typing import Any
 
 from inferstack.core.errors import InputError
-from inferstack.cost.cost import Cost, nest_cost
+from inferstack.cost.cost import Cost, cost
+from inferstack.cost.scheduled import Scheduled
 from inferstack.exchange import accelforge
 from inferstack.exchange.accelforge_nest import mapping_from
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.shapes import convolution, matmul
-from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.nests.optimum import optimum
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENVIRONMENT = REPOSITORY / ".peers"
@@ -87,7 +88,7 @@ class Theirs:
 class Ours:
     """The exact search on one operator: medians after compilation."""
 
-    found: Optimum
+    found: Scheduled
     seconds: float
     cpu_seconds: float
 
@@ -157,7 +158,7 @@ def run_theirs(
                 order=order,
                 energy_pj=result["energy_pj"],
                 cycles=result["latency_s"] * machine.clock_hz,
-                scored=nest_cost(mapping, wanted, machine),
+                scored=cost(mapping, wanted, machine),
                 first_seconds=result["seconds"][0],
                 seconds=statistics.median(result["seconds"][1:]),
                 cpu_seconds=statistics.median(result["cpu_seconds"][1:]),
@@ -182,7 +183,7 @@ def timed(operator: Contraction, machine: Accelerator, repeats: int, perfect: bo
         found = optimum(operator, machine, "edp", perfect=perfect)
         seconds.append(time.perf_counter() - start)
         cpu_seconds.append(time.process_time() - cpu)
-    assert isinstance(found, Optimum), "the operators fit"
+    assert isinstance(found, Scheduled), "the operators fit"
     return Ours(
         found=found,
         seconds=statistics.median(seconds),
@@ -205,8 +206,8 @@ def print_tables(theirs: dict[str, list[Theirs]], ours: dict[str, dict[str, Ours
     for operator, orders in theirs.items():
         one = best(orders)
         cells = f"{operator:6}{one.order:17}{1e-6 * one.energy_pj:10.2f}{one.cycles:11,.0f}"
-        for cost in (one.scored, *(ours[kind][operator].found.cost for kind in ours)):
-            cells += f"{1e-6 * cost.energy_pj:9.2f}{cost.cycles:11,}"
+        for one_cost in (one.scored, *(ours[kind][operator].found.cost for kind in ours)):
+            cells += f"{1e-6 * one_cost.energy_pj:9.2f}{one_cost.cycles:11,}"
         print(cells)
     print(
         f"\n{'ms':6}{'AccelForge: first':>18}{'both orders':>13}{'better':>9}"

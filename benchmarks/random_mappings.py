@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.shapes import convolution, matmul
-from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.nests.optimum import optimum
 from inferstack.schedule.nests.sample import Sample, Sampler
 from mapspace_figure import figure
 
@@ -105,7 +106,7 @@ class Distribution:
 
 
 def distribution(
-    name: str, sampler: Sampler, found: Optimum, count: int, seed: int
+    name: str, sampler: Sampler, found: Scheduled, count: int, seed: int
 ) -> Distribution:
     """The distribution of one operator in one space."""
     sample = sampler.draw(count, seed)
@@ -143,10 +144,10 @@ def multipliers(sample: Sample) -> npt.NDArray[np.int64]:
     return side
 
 
-def proven(wanted: Contraction, machine: Accelerator, perfect: bool) -> Optimum:
+def proven(wanted: Contraction, machine: Accelerator, perfect: bool) -> Scheduled:
     """The optimum, which exists and is proven."""
     found = optimum(wanted, machine, "edp", perfect=perfect)
-    assert isinstance(found, Optimum), "the smallest tiles fit"
+    assert isinstance(found, Scheduled), "the smallest tiles fit"
     assert found.proof.optimal, "there is no budget"
     return found
 
@@ -178,7 +179,7 @@ def print_distributions(rows: Sequence[Distribution], whole: Sequence[Distributi
         )
 
 
-def print_proofs(found: dict[tuple[str, bool], Optimum]) -> None:
+def print_proofs(found: dict[tuple[str, bool], Scheduled]) -> None:
     """What each proof had to touch."""
     print("\nMapspaces, and what became of their mappings in the proof of the EDP optimum\n")
     print(
@@ -202,12 +203,12 @@ def loops(wanted: Contraction) -> int:
     return sum(extent > 1 for _, extent in wanted.dims)
 
 
-def touched(one: Optimum) -> float:
+def touched(one: Scheduled) -> float:
     """The share of the space that is not left out because something else is known to be as good."""
     return 1 - one.proof.pruned_by_dominance / one.proof.space_size
 
 
-def as_json(one: Optimum, wanted: Contraction) -> dict[str, Any]:
+def as_json(one: Scheduled, wanted: Contraction) -> dict[str, Any]:
     """An optimum with plain values."""
     proof = one.proof
     return {
@@ -236,7 +237,7 @@ def main() -> None:
     given = parser.parse_args()
     machine = load_accelerator(given.on)
     proven(matmul(m=16, n=16, k=16), machine, False)  # compiles
-    optima: dict[tuple[str, bool], Optimum] = {}
+    optima: dict[tuple[str, bool], Scheduled] = {}
     rows: list[Distribution] = []
     for name in given.operators:
         start, wanted = time.perf_counter(), OPERATORS[name]

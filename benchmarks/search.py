@@ -20,13 +20,14 @@ from functools import partial
 from typing import Any
 
 from inferstack.core.infeasible import Infeasible
+from inferstack.cost.figures import OBJECTIVES
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction, contraction, is_contraction
 from inferstack.models.architecture import build
 from inferstack.models.scenario import Scenario
-from inferstack.schedule.operators import GREEDY, Mapped, map_contraction
-from inferstack.schedule.tiles.optimum import OBJECTIVES
+from inferstack.schedule.contraction import GREEDY, best_schedule
 
 INT8_BITS = 8
 
@@ -55,9 +56,11 @@ def seconds(work: Callable[[], Any], repeats: int) -> float:
     return statistics.median(times)
 
 
-def map_all(matmuls: list[Contraction], accelerator: Accelerator, objective: str) -> list[Mapped]:
+def map_all(
+    matmuls: list[Contraction], accelerator: Accelerator, objective: str
+) -> list[Scheduled]:
     """The schedules, which must exist."""
-    found = [map_contraction(wanted, accelerator, objective) for wanted in matmuls]
+    found = [best_schedule(wanted, accelerator, objective) for wanted in matmuls]
     return [one for one in found if not isinstance(one, Infeasible)]
 
 

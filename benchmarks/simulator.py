@@ -24,10 +24,11 @@ from inferstack.core.infeasible import Infeasible
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Graph, TensorRole
+from inferstack.mapping.kernels import kernels_of
 from inferstack.mapping.nest import Mapping
 from inferstack.ops.builder import GraphBuilder
 from inferstack.ops.quantization import dyadic, softmax_attributes
-from inferstack.schedule.operators import GREEDY, map_operators
+from inferstack.schedule.contraction import heuristic_schedule
 from inferstack.simulate.run import simulate_graph
 
 WIDTH, HEADS, INNER = 768, 12, 3072
@@ -81,9 +82,13 @@ class Layer:
 
 def greedy_mappings(graph: Graph, accelerator: Accelerator) -> dict[str, Mapping]:
     """Gemmini's own mapping of every contraction."""
-    mapped = map_operators(graph, accelerator, GREEDY)
-    assert not isinstance(mapped, Infeasible), mapped.message()
-    return {name: one.mapping for name, one in mapped.items()}
+    found: dict[str, Mapping] = {}
+    for kernel in kernels_of(graph).kernels:
+        if kernel.contraction is not None:
+            one = heuristic_schedule(kernel.contraction, accelerator)
+            assert not isinstance(one, Infeasible), one.message()
+            found[kernel.name] = one.mapping
+    return found
 
 
 def layer_figures(tokens: int, accelerator: Accelerator) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inferstack.core.errors import AcceleratorError, MappingError
-from inferstack.cost.cost import cost, nest_cost
+from inferstack.cost.cost import cost
 from inferstack.cost.programs.pack import machine
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
@@ -48,7 +48,7 @@ def test_the_referee_s_figures(name: str) -> None:
     (m, k, n), text, energy_uj, cycles = REFEREE[name]
     target, wanted = load_accelerator("peers-target"), matmul(m=m, n=n, k=k)
     mapping = Mapping(operator=name, accelerator=target.name, nodes=nest(text, wanted.extents))
-    found = nest_cost(mapping, wanted, target)
+    found = cost(mapping, wanted, target)
     assert found == cost(mapping, wanted, target)
     assert round(found.energy_pj / 1e6, 2) == energy_uj
     assert found.cycles == cycles
@@ -59,7 +59,7 @@ def test_a_spill_costs_four_bytes_out_and_four_back_and_one_in_the_end() -> None
     (m, k, n), text, _, _ = REFEREE["ffn2 with one spill"]
     target, wanted = load_accelerator("peers-target"), matmul(m=m, n=n, k=k)
     mapping = Mapping(operator="t", accelerator="t", nodes=nest(text, wanted.extents))
-    out = nest_cost(mapping, wanted, target).accesses["dram", "out"]
+    out = cost(mapping, wanted, target).accesses["dram", "out"]
     assert (out.written_bytes, out.read_bytes) == (m * n * (4 + 1), m * n * 4)
 
 

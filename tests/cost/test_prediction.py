@@ -7,21 +7,31 @@ import pytest
 from tests.mapping.conftest import encoder_layer, gemmini
 
 from inferstack.core.infeasible import Infeasible
+from inferstack.cost.figures import OBJECTIVES
+from inferstack.cost.scheduled import Scheduled
+from inferstack.hardware.accelerator import Accelerator
 from inferstack.ir.graph import Graph
+from inferstack.mapping.kernels import kernels_of
 from inferstack.mapping.tiled import tiling_of
-from inferstack.schedule.operators import Mapped, map_operators
-from inferstack.schedule.tiles.optimum import OBJECTIVES
+from inferstack.schedule.contraction import best_schedule
+from inferstack.schedule.programs import schedule_programs
 from inferstack.simulate.run import Simulator, simulate_graph, simulate_operator
 
 MACHINES = ("gemmini", "gemmini-ibert")
 OBJECTIVES_AND_GREEDY = ("greedy", *OBJECTIVES)
 
 
-def mapped(graph: Graph, machine: str, objective: str) -> dict[str, Mapped]:
+def mapped(graph: Graph, machine: Accelerator, objective: str) -> dict[str, Scheduled]:
     """The schedules, which must exist."""
-    found = map_operators(graph, gemmini(machine), objective)
+    found = schedule_programs(
+        kernels_of(graph),
+        machine,
+        lambda wanted, machine, rest: best_schedule(wanted, machine, objective, rest=rest),
+        "edp",
+        fuse=False,
+    )
     assert not isinstance(found, Infeasible)
-    return dict(found)
+    return {group.kernels[0]: group.schedules[0] for group in found.groups}
 
 
 def table_bytes(graph: Graph, name: str) -> int:
@@ -44,7 +54,7 @@ def test_cycles_of_every_matmul(size: tuple[int, int, int, int], machine: str) -
     accelerator = gemmini(machine)
     simulator, errors = Simulator(accelerator), []
     for objective in OBJECTIVES_AND_GREEDY:
-        for name, schedule in mapped(graph, machine, objective).items():
+        for name, schedule in mapped(graph, accelerator, objective).items():
             operator = next(op for op in graph.operators if op.name == name)
             run = simulate_operator(graph, operator, schedule.mapping, accelerator, simulator)
             errors.append(schedule.cost.cycles / run.cycles - 1)
@@ -72,8 +82,7 @@ def test_every_schedule_gives_the_reference_values(
         for name in graph.inputs
     }
     small = gemmini(machine, scratchpad=4096, accumulator=8192)
-    found = map_operators(graph, small, objective)
-    assert not isinstance(found, Infeasible)
+    found = mapped(graph, small, objective)
     schedules = {name: schedule.mapping for name, schedule in found.items()}
     run = simulate_graph(graph, schedules, small, feeds)
     assert run.checked == 2 * len(graph.operators)
@@ -84,8 +93,7 @@ def test_kept_and_refetched_operands_are_among_them() -> None:
     tilings = []
     for size in ((24, 32, 2, 80), (40, 64, 4, 96), (128, 64, 2, 16)):
         machine = gemmini(scratchpad=4096, accumulator=8192)
-        found = map_operators(encoder_layer(*size), machine, "greedy")
-        assert not isinstance(found, Infeasible)
+        found = mapped(encoder_layer(*size), machine, "greedy")
         for schedule in found.values():
             tiling = tiling_of(schedule.mapping, schedule.contraction, machine)
             assert tiling is not None
@@ -96,6 +104,6 @@ def test_kept_and_refetched_operands_are_among_them() -> None:
 
 def test_equal_shapes_are_searched_once() -> None:
     graph = encoder_layer(128, 384, 12, 1536)
-    found = mapped(graph, "gemmini", "edp")
+    found = mapped(graph, gemmini(), "edp")
     assert found["query"].mapping.operator == "query"
     assert list(found) == [operator.name for operator in graph.operators]

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from inferstack.cost.cost import nest_cost
+from inferstack.cost.cost import cost
+from inferstack.cost.scheduled import Scheduled
 from inferstack.exchange import accelforge
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.nest import Loop, Mapping, Spatial, Store
 from inferstack.mapping.shapes import attention_scores, convolution, matmul
-from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.nests.optimum import optimum
 
 FFN2 = matmul(m=512, n=768, k=3072, name="ffn2")
 INNER = (
@@ -36,7 +37,7 @@ INNER = (
 
 def found(operator: Contraction, machine: Accelerator) -> Mapping:
     best = optimum(operator, machine, "edp", perfect=True)
-    assert isinstance(best, Optimum)
+    assert isinstance(best, Scheduled)
     return best.mapping
 
 
@@ -90,7 +91,7 @@ def test_accelforge_counts_the_optima_as_we_do(
     ]
     results = evaluated(peers_python, repository, tmp_path, inputs)
     for (one, operator), best, theirs in zip(cases, mappings, results, strict=True):
-        ours = nest_cost(best, operator, one)
+        ours = cost(best, operator, one)
         assert theirs["energy_pj"] == pytest.approx(ours.energy_pj, rel=1e-3), operator.name
         assert theirs["latency_s"] * 1e9 == pytest.approx(ours.cycles, rel=1e-3), operator.name
     uj = [round(result["energy_pj"] / 1e6, 2) for result in results[:5]]
@@ -123,7 +124,7 @@ def test_a_spill_differs_from_accelforges_by_what_its_file_says(
     results = evaluated(peers_python, repository, tmp_path, inputs)
     accumulator = roomy.level("accumulator")
     for one, theirs in zip(mappings, results, strict=True):
-        ours = nest_cost(one, FFN2, roomy)
+        ours = cost(one, FFN2, roomy)
         back_bytes = 4 * ours.accesses["dram", "out"].read_bytes
         again = accumulator.read_pj_per_byte + accumulator.write_pj_per_byte
         assert theirs["energy_pj"] == pytest.approx(ours.energy_pj + back_bytes * again, rel=1e-5)
@@ -147,7 +148,7 @@ def test_accelforge_counts_instances_side_by_side_as_we_do(
     ]
     results = evaluated(peers_python, repository, tmp_path, inputs)
     for (machine, operator), best, theirs in zip(cases, mappings, results, strict=True):
-        ours = nest_cost(best, operator, machine)
+        ours = cost(best, operator, machine)
         cycles = theirs["latency_s"] * machine.clock_hz + machine.array.fill_cycles
         assert theirs["energy_pj"] == pytest.approx(ours.energy_pj, rel=1e-5), machine.name
         assert cycles == pytest.approx(ours.cycles, abs=1), machine.name

@@ -62,8 +62,8 @@ def test_an_unknown_name_gets_the_nearest() -> None:
             (
                 "mine.yaml, nmae: unknown key\n\nhint: did you mean 'name'? keys known "
                 "here: extends, "
-                "array, clock_hz, description, dma, fan_outs, forwards_to, host, levels, name, "
-                "sources, "
+                "array, clock_hz, control, description, dma, fan_outs, forwards_to, host, levels, "
+                "name, sources, "
                 "vector_unit"
             ),
         ),

@@ -11,32 +11,33 @@ from pathlib import Path
 import pytest
 
 from inferstack.core.errors import InferStackError, InputError
-from inferstack.cost.cost import nest_cost
+from inferstack.cost.cost import cost
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.mapping_file import load_mapping, mapping_text, save_mapping
 from inferstack.mapping.shapes import convolution, matmul
 from inferstack.schedule import store as stores
-from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.nests.optimum import optimum
 from inferstack.schedule.store import OptimumStore, stored_optimum
 
 WANTED = matmul(m=64, n=48, k=32, name="proj")
 TARGET = load_accelerator("peers-target")
 
 
-def best() -> Optimum:
+def best() -> Scheduled:
     found = optimum(WANTED, TARGET, "edp", perfect=True)
-    assert isinstance(found, Optimum)
+    assert isinstance(found, Scheduled)
     return found
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     for wanted in (WANTED, convolution(n=8, c=8, p=7, q=7, r=3, s=3, stride=2, groups=2)):
         found = optimum(wanted, TARGET, "edp")
-        assert isinstance(found, Optimum)
+        assert isinstance(found, Scheduled)
         save_mapping(tmp_path / "m.yaml", found.mapping, wanted)
         mapping, contraction = load_mapping(tmp_path / "m.yaml")
         assert (mapping, contraction) == (found.mapping, wanted)
-        assert nest_cost(mapping, contraction, TARGET) == found.cost
+        assert cost(mapping, contraction, TARGET) == found.cost
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_the_message_of_each_mistake(tmp_path: Path, old: str, new: str, expecte
     path = tmp_path / "m.yaml"
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(InferStackError) as error:
-        nest_cost(*load_mapping(path), TARGET)
+        cost(*load_mapping(path), TARGET)
     assert error.value.exit_code == 2
     message = str(error.value).replace(str(path), "m.yaml")
     assert re.sub(r"nest\.\d+", "nest.N", message).startswith(expected)
@@ -116,11 +117,11 @@ def test_the_message_of_each_mistake(tmp_path: Path, old: str, new: str, expecte
 def test_a_store_makes_the_second_search_free(tmp_path: Path, monkeypatch: object) -> None:
     store = OptimumStore(tmp_path / "s" / "optima.sqlite")
     first = stored_optimum(WANTED, TARGET, "edp", store)
-    assert isinstance(first, Optimum)
+    assert isinstance(first, Scheduled)
     assert isinstance(monkeypatch, pytest.MonkeyPatch)
     monkeypatch.setattr(stores, "optimum", None)
     again = stored_optimum(matmul(m=64, n=48, k=32, name="other"), TARGET, "edp", store)
-    assert isinstance(again, Optimum)
+    assert isinstance(again, Scheduled)
     assert again.mapping.operator == "other"
     assert (again.mapping.nodes, again.cost) == (first.mapping.nodes, first.cost)
     assert again.proof == first.proof
@@ -131,7 +132,7 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "optima.sqlite"
     store = OptimumStore(path)
     first = stored_optimum(WANTED, TARGET, "edp", store)
-    assert isinstance(first, Optimum)
+    assert isinstance(first, Scheduled)
     if damage in ("entry", "mapping"):
         connection = sqlite3.connect(path)
         change = "'{'" if damage == "entry" else "replace(content, 'scratchpad', 'accumulator')"
@@ -143,7 +144,7 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
             file.unlink()
         path.write_bytes(b"" if damage == "empty" else b"no database at all " * 300)
     again = stored_optimum(WANTED, TARGET, "edp", store)
-    assert isinstance(again, Optimum)
+    assert isinstance(again, Scheduled)
     assert (again.mapping, again.cost) == (first.mapping, first.cost)
     content = OptimumStore(path).read(stores.key_of(WANTED, TARGET, "edp", False))
     assert content is not None

@@ -215,7 +215,7 @@ def test_json_keys_of_version_one(result: Optimization) -> None:
         "accelerator", "accuracy", "array_utilization", "bit_exact_tensors", "clock_hz", "cycles",
         "cycles_by_work", "description", "dram_bytes", "dram_bytes_per_cycle", "edp_pj_s",
         "energy_pj", "gain_over_above", "gain_over_first", "latency_s", "name", "operators",
-        "peak_macs_per_cycle",
+        "peak_macs_per_cycle", "schedules_kept_from_the_row_above",
     ]  # fmt: skip
     assert sorted(data["decisions"][0]["operators"][0]) == [
         "certificate", "claim", "compulsory_dram_bytes", "cycles", "cycles_by_work", "dram_bytes",

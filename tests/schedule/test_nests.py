@@ -14,7 +14,9 @@ from tests.mapping.machines import hierarchy, placed, small_contraction
 
 from inferstack.core.infeasible import Infeasible
 from inferstack.cost.access import stationary
-from inferstack.cost.cost import Cost, nest_cost
+from inferstack.cost.cost import Cost, cost
+from inferstack.cost.figures import OBJECTIVES
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping import legality
@@ -24,10 +26,9 @@ from inferstack.mapping.shapes import convolution
 from inferstack.schedule.nests import blocks
 from inferstack.schedule.nests.chains import Stage, chains
 from inferstack.schedule.nests.front import front
-from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.nests.optimum import optimum
 from inferstack.schedule.nests.size import space_size
 from inferstack.schedule.nests.skeleton import all_skeletons
-from inferstack.schedule.tiles.optimum import OBJECTIVES
 
 LARGEST_SPACE = 400
 MOST_SKELETONS = 100
@@ -132,7 +133,7 @@ def enumerated(
                     break
                 nest = legality.checked(made, wanted, machine)
                 if legality.misfit(nest, wanted, machine) is None:
-                    costs.append(nest_cost(made, wanted, machine))
+                    costs.append(cost(made, wanted, machine))
     return costs, size
 
 
@@ -215,7 +216,7 @@ def test_the_optimum_is_that_of_enumeration(seed: int) -> None:
         if not costs:
             assert isinstance(found, Infeasible)
             continue
-        assert isinstance(found, Optimum)
+        assert isinstance(found, Scheduled)
         best = min(cost.value(objective) for cost in costs)
         assert math.isclose(found.cost.value(objective), best, rel_tol=1e-9), objective
         proof = found.proof
@@ -240,8 +241,8 @@ def test_mirrored_dimensions_are_searched_once_and_right(seed: int) -> None:
     costs, _ = enumerated(wanted, machine, False, chance)
     for objective in OBJECTIVES:
         found = optimum(wanted, machine, objective)
-        assert isinstance(found, Optimum) == bool(costs)
-        if isinstance(found, Optimum):
+        assert isinstance(found, Scheduled) == bool(costs)
+        if isinstance(found, Scheduled):
             best = min(cost.value(objective) for cost in costs)
             assert math.isclose(found.cost.value(objective), best, rel_tol=1e-9)
 
@@ -258,8 +259,8 @@ def test_the_front_is_that_of_enumeration(seed: int) -> None:
     assert not isinstance(found, Infeasible)
     points = [(round(p.cost.energy_pj, 6), p.cost.cycles) for p in found]
     least = dict[int, float]()
-    for cost in costs:
-        least[cost.cycles] = min(least.get(cost.cycles, math.inf), round(cost.energy_pj, 6))
+    for one in costs:
+        least[one.cycles] = min(least.get(one.cycles, math.inf), round(one.energy_pj, 6))
     expected = [
         (energy, cycles)
         for cycles, energy in least.items()
@@ -290,8 +291,8 @@ def test_steps_that_are_left_out_are_no_better(seed: int, monkeypatch: pytest.Mo
     monkeypatch.setattr(blocks, "chains", all_chains)
     for objective, found in zip(OBJECTIVES, narrow, strict=True):
         wide = optimum(wanted, machine, objective)
-        assert isinstance(found, Optimum) == isinstance(wide, Optimum)
-        if isinstance(found, Optimum) and isinstance(wide, Optimum):
+        assert isinstance(found, Scheduled) == isinstance(wide, Scheduled)
+        if isinstance(found, Scheduled) and isinstance(wide, Scheduled):
             assert math.isclose(found.cost.value(objective), wide.cost.value(objective))
 
 
@@ -328,8 +329,8 @@ def test_a_search_without_time_claims_no_more_than_it_has_proven(seed: int) -> N
     for objective in OBJECTIVES:
         hasty = optimum(wanted, machine, objective, budget_s=0.0)
         found = optimum(wanted, machine, objective)
-        assert isinstance(hasty, Optimum) == isinstance(found, Optimum)
-        if not isinstance(hasty, Optimum) or not isinstance(found, Optimum):
+        assert isinstance(hasty, Scheduled) == isinstance(found, Scheduled)
+        if not isinstance(hasty, Scheduled) or not isinstance(found, Scheduled):
             continue
         value, proof = found.cost.value(objective), hasty.proof
         assert proof.bound <= value * (1 + 1e-9)
@@ -358,11 +359,11 @@ def test_four_elements_side_by_side_on_two_instances() -> None:
         Spatial("k", 3, "row"),
         Spatial("n", 4, "column"),
     )
-    drawn = nest_cost(
+    drawn = cost(
         Mapping(operator=wanted.name, accelerator=machine.name, nodes=nodes), wanted, machine
     )
     found = optimum(wanted, machine, "edp")
-    assert isinstance(found, Optimum)
+    assert isinstance(found, Scheduled)
     assert found.cost.value("edp") <= drawn.value("edp")
 
 
@@ -372,6 +373,6 @@ def test_weights_do_not_outlast_a_pass_over_the_instances() -> None:
     """
     stem = convolution(n=64, c=3, p=112, q=112, r=7, s=7, stride=2)
     found = optimum(stem, load_accelerator("eyeriss"), "dram_bytes")
-    assert isinstance(found, Optimum)
+    assert isinstance(found, Scheduled)
     columns, rows, filters = (2 * 56 + 7) + (2 * 54 + 7), 2 * 111 + 7, 64 * 3 * 7 * 7
     assert found.cost.dram_bytes == 3 * columns * rows + 2 * filters + 64 * 112 * 112

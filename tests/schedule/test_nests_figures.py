@@ -9,11 +9,12 @@ import pytest
 
 from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.infeasible import Infeasible
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.shapes import attention_scores, convolution, matmul
 from inferstack.schedule.nests.forms import Forms
-from inferstack.schedule.nests.optimum import Optimum, optimum
+from inferstack.schedule.nests.optimum import optimum
 from inferstack.schedule.nests.screen import Drafted, Packed, Screen, Tally
 from inferstack.schedule.nests.skeleton import Skeleton
 
@@ -31,9 +32,9 @@ BEST = {
 }
 
 
-def found(wanted: Contraction, objective: str, **options: object) -> Optimum:
+def found(wanted: Contraction, objective: str, **options: object) -> Scheduled:
     made = optimum(wanted, load_accelerator(TARGET), objective, **options)  # type: ignore[arg-type]
-    assert isinstance(made, Optimum)
+    assert isinstance(made, Scheduled)
     assert made.proof.optimal
     return made
 
@@ -69,7 +70,7 @@ def test_the_same_input_gives_the_same_mapping() -> None:
 
 def test_under_a_budget_the_best_so_far_comes_with_a_proven_bound() -> None:
     made = optimum(BEST["ffn2"][0], load_accelerator(TARGET), "energy", budget_s=0.0)
-    assert isinstance(made, Optimum)
+    assert isinstance(made, Scheduled)
     assert not made.proof.optimal
     true = found(BEST["ffn2"][0], "energy").cost.energy_pj
     assert made.proof.bound <= true <= made.cost.energy_pj
@@ -131,13 +132,13 @@ def test_ctrl_c_while_skeletons_are_opened(monkeypatch: pytest.MonkeyPatch) -> N
     made = optimum(wanted, machine, "energy")
     assert pressed
     _holds(made, true)
-    assert isinstance(made, Optimum)
+    assert isinstance(made, Scheduled)
     assert not made.proof.optimal
     assert made.proof.bound > 0
 
 
-def _holds(made: Optimum | Infeasible, true: float) -> None:
-    assert isinstance(made, Optimum)
+def _holds(made: Scheduled | Infeasible, true: float) -> None:
+    assert isinstance(made, Scheduled)
     proof = made.proof
     assert proof.bound <= true * (1 + 1e-9)
     assert true <= made.cost.energy_pj * (1 + 1e-9)

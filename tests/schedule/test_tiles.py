@@ -13,12 +13,14 @@ from tests.mapping.conftest import gemmini, matmul
 from inferstack.core.errors import MappingError, UnknownNameError
 from inferstack.core.infeasible import Infeasible
 from inferstack.cost.cost import Cost, cost
+from inferstack.cost.figures import OBJECTIVES
 from inferstack.cost.programs.packed import ORDERS
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping import legality
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.tiled import Tiling, tiled_mapping, tiling_of
-from inferstack.schedule.tiles.optimum import OBJECTIVES, Found, search, tile_options
+from inferstack.schedule.tiles.optimum import search, tile_options
 
 SIZES = st.sampled_from((1, 8, 16, 24, 32, 40, 48, 64, 70))
 
@@ -64,10 +66,10 @@ def test_the_optimum_is_that_of_enumeration(case: tuple[Contraction, Accelerator
         if not costs:
             assert isinstance(found, Infeasible)
             continue
-        assert isinstance(found, Found)
+        assert isinstance(found, Scheduled)
         best = min(c.value(objective) for c in costs)
         assert math.isclose(found.cost.value(objective), best, rel_tol=1e-12)
-        proof = found.certificate
+        proof = found.proof
         assert proof.optimal
         assert proof.space_size == size
         assert proof.misfits == size - len(costs)
@@ -85,7 +87,7 @@ def test_pruning_changes_nothing(case: tuple[Contraction, Accelerator], objectiv
         assert pruned == full
         return
     assert pruned.mapping == full.mapping
-    assert full.certificate.pruned_by_bound == full.certificate.pruned_by_dominance == 0
+    assert full.proof.pruned_by_bound == full.proof.pruned_by_dominance == 0
 
 
 @settings(max_examples=200, deadline=None)

@@ -31,9 +31,9 @@ class Encoder:
     @property
     def is_integer(self) -> bool:
         """Whether its matmuls compute in integers."""
-        from inferstack.schedule.operators import integer_contractions
+        from inferstack.mapping.kernels import is_quantized
 
-        return bool(integer_contractions(self.graph))
+        return is_quantized(self.graph)
 
     def embed(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """The embeddings (sentences, d). Raises DataError without sentences."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferstack.api.machine import Machine, machine_of
-from inferstack.api.schedule import Schedule, scored
+from inferstack.api.schedule import Schedule
 from inferstack.api.shown import Record, Shown
 from inferstack.core.infeasible import DoesNotFitError, Infeasible
 
@@ -48,10 +48,10 @@ class Layer(Shown):
         perfect: only factors that divide. budget_s: seconds, after which the best so far is taken
         and the certificate says how far it may be. Raises DoesNotFitError.
         """
-        from inferstack.schedule.nests.optimum import optimum
+        from inferstack.schedule.contraction import best_schedule
 
         machine = machine_of(on)
-        found = optimum(
+        found = best_schedule(
             self.contraction,
             machine.accelerator,
             objective,
@@ -60,22 +60,19 @@ class Layer(Shown):
         )
         if isinstance(found, Infeasible):
             raise DoesNotFitError(found)
-        return Schedule(
-            found.mapping, self.contraction, machine.accelerator, found.cost, found.proof.text()
-        )
+        return Schedule(found)
 
     def heuristic(self, on: Machine | str | Path = "gemmini") -> Schedule:
         """The schedule of Gemmini's own library, greedy tiles without a search, for comparison.
 
         Raises DoesNotFitError, and AcceleratorError on a machine that does not run programs.
         """
-        from inferstack.schedule.gemmini import greedy
+        from inferstack.schedule.contraction import heuristic_schedule
 
-        machine = machine_of(on)
-        mapping = greedy(self.contraction, machine.accelerator)
-        if isinstance(mapping, Infeasible):
-            raise DoesNotFitError(mapping)
-        return scored(mapping, self.contraction, machine)
+        found = heuristic_schedule(self.contraction, machine_of(on).accelerator)
+        if isinstance(found, Infeasible):
+            raise DoesNotFitError(found)
+        return Schedule(found)
 
     def table(self) -> RenderableType:
         """Its loops and operands, for rich."""

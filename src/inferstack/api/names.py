@@ -19,7 +19,7 @@ def machine_names() -> tuple[str, ...]:
 
 def objective_names() -> tuple[str, ...]:
     """What a schedule can minimize."""
-    from inferstack.schedule.tiles.optimum import OBJECTIVES
+    from inferstack.cost.figures import OBJECTIVES
 
     return OBJECTIVES
 

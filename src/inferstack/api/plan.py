@@ -61,10 +61,7 @@ class Plan(Shown):
         """The schedule of each distinct contraction, as it runs in its group."""
         from inferstack.report.plan import scheduled
 
-        return tuple(
-            Schedule(one.mapping, one.contraction, one.accelerator, one.cost, one.certificate)
-            for one in scheduled(self.data)
-        )
+        return tuple(Schedule(one) for one in scheduled(self.data))
 
     def __getitem__(self, name: str) -> Schedule:
         """The schedule of the layer of that name. Raises UnknownNameError."""

@@ -33,10 +33,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferstack.core.units import ceil_div
-from inferstack.cost.access import ARRAY, Access, stationary
-from inferstack.hardware.accelerator import Accelerator, Role
+from inferstack.cost.access import ARRAY, Access, Crossing, stationary
+from inferstack.cost.figures import Cost, moved_energy_pj, occupied_bytes, port_cycles
+from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.mapping.contraction import Contraction, Operand
-from inferstack.mapping.legality import Nest
+from inferstack.mapping.legality import Nest, steps
 
 Sizes = dict[int, int]
 """How many chunks there are of each size."""
@@ -314,4 +315,60 @@ class Tally:
             where[level, slot] = where.get((level, slot), 0) + bits
 
 
-__all__ = ["Count", "Flow", "Tally", "flow_accesses", "flows", "hands_on_results"]
+def limiting_levels(accelerator: Accelerator) -> tuple[Level, ...]:
+    """The levels whose ports can bound the latency.
+
+    Where a DMA engine feeds the chip, ports are those towards the level outside, and the outermost
+    alone counts; elsewhere whatever reads or writes a level goes through its ports.
+    """
+    return accelerator.levels[:1] if accelerator.has_dma else accelerator.levels
+
+
+def loads_take_time(accelerator: Accelerator) -> bool:
+    """Whether the loads of the array's stationary tiles take `pass_cycles` each; an engine brings
+    the next one meanwhile."""
+    return not accelerator.has_dma
+
+
+def sequencer_cost(nest: Nest, contraction: Contraction, accelerator: Accelerator) -> Cost:
+    """The cost of any nest that fits, on any hierarchy: what the search over nests minimizes.
+
+    Latency is that of the busiest part, plus the array's fill: the steps of the array, the loads of
+    its stationary tiles, every port of `limiting_levels`. Loads and work overlap perfectly, so it
+    is a lower bound of a schedule with bursts. Energy is that of all instances.
+    """
+    found = flows(nest, contraction, accelerator)
+    moved, busiest = flow_accesses(found, contraction, accelerator)
+    busy = {"array": steps(nest, contraction)}
+    held = stationary(accelerator)
+    loads = sum(f.transfers for f in found if f.role is held and f.inner == ARRAY)
+    if loads and loads_take_time(accelerator):
+        busy["array loads"] = loads * accelerator.array.pass_cycles
+    for level in limiting_levels(accelerator):
+        here = [access for (name, _), access in busiest.items() if name == level.name]
+        busy |= port_cycles(
+            level, sum(a.read_bytes for a in here), sum(a.written_bytes for a in here)
+        )
+    fill = accelerator.array.fill_cycles
+    return Cost(
+        cycles=max(busy.values()) + fill,
+        energy_pj=moved_energy_pj(moved, contraction, accelerator),
+        macs=contraction.macs,
+        accesses=moved,
+        crossings=tuple(
+            Crossing(
+                slot=f.slot,
+                role=f.role,
+                outer=f.outer,
+                inner=f.inner,
+                transfers=f.transfers,
+                elements=f.total.outer,
+            )
+            for f in found
+        ),
+        occupancy_bytes=occupied_bytes(nest, contraction, accelerator),
+        busy_cycles=busy,
+        compulsory_dram_bytes=contraction.compulsory_bytes,
+        dram=accelerator.levels[0].name,
+        fill_cycles=fill,
+    )

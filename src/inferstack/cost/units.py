@@ -39,16 +39,22 @@ def on_host(kernel: Kernel, accelerator: Accelerator) -> bool:
     return True
 
 
+def host_cycles(kind: str, points: int, accelerator: Accelerator) -> int:
+    """Cycles of the host for the elements that an operator walks."""
+    host = accelerator.host
+    rate = host.cycles_per_element.get(kind, host.default_cycles_per_element)
+    return math.ceil(points * rate)
+
+
 def unit_work(kernel: Kernel, chunk: Chunk, accelerator: Accelerator) -> UnitWork:
     """The work of one chunk. A move without operations takes none."""
     points = math.prod(chunk.values())
     if kernel.space.flops_per_point == 0:
         return UnitWork(cycles=0, energy_pj=0.0, passes=1)
     if on_host(kernel, accelerator):
-        host = accelerator.host
-        rate = host.cycles_per_element.get(kernel.kind, host.default_cycles_per_element)
-        cycles = math.ceil(points * rate)
-        return UnitWork(cycles=cycles, energy_pj=cycles * host.pj_per_cycle, passes=1)
+        cycles = host_cycles(kernel.kind, points, accelerator)
+        energy = cycles * accelerator.host.pj_per_cycle
+        return UnitWork(cycles=cycles, energy_pj=energy, passes=1)
     unit = accelerator.vector_unit
     assert unit is not None, "a supported kind has a unit"
     passes = unit.passes[kernel.kind]

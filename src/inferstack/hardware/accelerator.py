@@ -5,6 +5,7 @@ Files are read and checked in `hardware.load`; these objects only store. Energie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,17 @@ from typing import NoReturn
 
 from inferstack.core.errors import AcceleratorError, UnknownNameError
 from inferstack.core.provenance import Source
+
+
+class Control(StrEnum):
+    """What makes the machine move.
+
+    PROGRAMS: instructions in queues, DMA requests, fences; a tile that is still there is not loaded
+    again. SEQUENCER: fixed loops in hardware, every part perfectly ahead of the next.
+    """
+
+    PROGRAMS = "programs"
+    SEQUENCER = "sequencer"
 
 
 class Role(StrEnum):
@@ -170,7 +182,8 @@ class Accelerator:
 
     dma, host: where a description has none (has_dma, has_host), whatever is asked of them raises
     AcceleratorError. fan_outs: outer to inner. forwards_to: levels that results can be sent to from
-    behind the array though they do not hold outputs, to be the next operator's operands.
+    behind the array though they do not hold outputs, to be the next operator's operands. control:
+    decides how `cost.cost` counts; a machine that runs programs has a `dma`.
     """
 
     name: str
@@ -184,10 +197,21 @@ class Accelerator:
     sources: Mapping[str, Source] = field(default_factory=dict)
     fan_outs: tuple[FanOut, ...] = ()
     forwards_to: tuple[str, ...] = ()
+    control: Control = Control.SEQUENCER
+
+    @property
+    def instances(self) -> int:
+        """Arrays side by side, over all fan-outs."""
+        return math.prod(axis.size for fan_out in self.fan_outs for axis in fan_out.axes)
+
+    @property
+    def peak_macs_per_cycle(self) -> int:
+        """Of all arrays together."""
+        return self.array.macs_per_cycle * self.instances
 
     @property
     def has_dma(self) -> bool:
-        """Whether the DMA engine is described, and with it the cycles of a tiled schedule."""
+        """Whether the DMA engine is described."""
         engine: object = self.dma
         return not isinstance(engine, Missing)
 

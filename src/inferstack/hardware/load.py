@@ -20,6 +20,7 @@ from inferstack.hardware.accelerator import (
     Accelerator,
     Array,
     Axis,
+    Control,
     Dma,
     FanOut,
     Host,
@@ -91,6 +92,7 @@ def accelerator_of(content: Mapping[str, Any], path: Path) -> Accelerator:
     except ValidationError as failure:
         raise _explained(path, content, failure) from None
     accelerator = _built(checked, _collected(path, checked))
+    _check_control(path, accelerator)
     _check_roles(path, accelerator)
     _check_fan_outs(path, accelerator)
     _check_kinds(path, checked)
@@ -259,6 +261,7 @@ def _built(file: schema.AcceleratorFile, sources: Mapping[str, Source]) -> Accel
         sources=sources,
         fan_outs=_fan_outs(file),
         forwards_to=tuple(file.forwards_to),
+        control=Control(file.control),
     )
 
 
@@ -322,6 +325,16 @@ def _vector_unit(unit: schema.VectorUnitFile) -> VectorUnit:
 
 def _values(numbers: Mapping[str, schema.Number[T]]) -> dict[str, T]:
     return {name: number.value for name, number in numbers.items()}
+
+
+def _check_control(path: Path, accelerator: Accelerator) -> None:
+    """Programs move data by DMA requests, whose figures must be there."""
+    if accelerator.control is Control.PROGRAMS and not accelerator.has_dma:
+        raise AcceleratorError(
+            f"{path}, dma",
+            "missing: a machine that runs programs moves data by a DMA engine",
+            hint="add `dma` (see gemmini), or write control: sequencer",
+        )
 
 
 def _check_roles(path: Path, accelerator: Accelerator) -> None:

@@ -135,6 +135,7 @@ class AcceleratorFile(_Strict):
     description: Annotated[str, Field(min_length=1, max_length=2000)]
     sources: dict[Word, SourceFile]
     clock_hz: Number[Positive]
+    control: Literal["programs", "sequencer"] = "sequencer"
     levels: Annotated[dict[Word, LevelFile], Field(min_length=2, max_length=8)]
     array: ArrayFile
     vector_unit: VectorUnitFile | None = None

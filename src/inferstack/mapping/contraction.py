@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from inferstack.core.errors import InputError
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.ir.graph import Graph, Operator
+from inferstack.mapping.epilogue import NO_EPILOGUE, ROW_FACTOR_BITS, Epilogue
 from inferstack.ops.registry import rule_for
 from inferstack.ops.rule import OUTPUT, Affine
 
-ROW_FACTOR_BITS = 32
-"""Width of the factor of a row of integer probabilities."""
 MATMUL_DIMS = ("m", "n", "k")
 BIAS = "bias"
 
@@ -56,12 +55,12 @@ class Operand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contraction:
-    """A sum of products over a box of loops.
+    """A sum of products over a box of loops, and what follows it on its way out.
 
     dims: (name, extent). operands: input, weight, output. bias_bits: width of the values, one for
     each n (and each group g of a convolution), that the outputs start from; None without them.
     row_factor_bits: width of the factor that each row of m is multiplied by on its way out (integer
-    attention context); 0 without.
+    attention context); 0 without. epilogue: operators fused to it.
     """
 
     name: str
@@ -70,6 +69,7 @@ class Contraction:
     operands: tuple[Operand, ...]
     bias_bits: int | None = None
     row_factor_bits: int = 0
+    epilogue: Epilogue = NO_EPILOGUE
 
     @property
     def extents(self) -> dict[str, int]:
@@ -84,7 +84,22 @@ class Contraction:
     @property
     def signature(self) -> tuple[object, ...]:
         """Equal for contractions with the same mappings at the same cost."""
-        return (self.dims, self.reductions, self.operands, self.bias_bits, self.row_factor_bits)
+        epilogue = replace(self.epilogue, names=())
+        shape = (self.dims, self.reductions, self.operands)
+        return (*shape, self.bias_bits, self.row_factor_bits, epilogue)
+
+    @property
+    def finished(self) -> Contraction:
+        """The same with the width that the result has behind what follows."""
+        if self.epilogue.output_bits is None:
+            return self
+        operands = tuple(
+            replace(operand, bits=self.epilogue.output_bits)
+            if operand.role is Role.OUTPUT
+            else operand
+            for operand in self.operands
+        )
+        return replace(self, operands=operands)
 
     def by_role(self, role: Role) -> Operand:
         """The input, the weight or the output."""

@@ -51,8 +51,10 @@ class Port:
 class Kernel:
     """One operator as the mapper sees it.
 
-    space: its loops. contraction: for the array; None for the units behind it. reads: without
-    operands so small that they do not count.
+    space: its loops. contraction: for the array; None for the units behind it or the host. reads:
+    without operands so small that they stand in no schedule; small_bytes: what those have in all.
+    integer: whether it computes in integers, as units do. rescaled: slots of an addition that are
+    brought to the sum's unit on the way in.
     """
 
     name: str
@@ -64,6 +66,9 @@ class Kernel:
     contraction: Contraction | None
     reads: tuple[Port, ...]
     writes: Port
+    small_bytes: int
+    integer: bool
+    rescaled: frozenset[str]
 
     @property
     def whole_rows(self) -> bool:
@@ -121,11 +126,20 @@ def _read(kernels: tuple[Kernel, ...], kernel: Kernel) -> bool:
     )
 
 
+def is_quantized(graph: Graph) -> bool:
+    """Whether a graph has integer types of its own: one of its contractions computes in them."""
+    return any(is_contraction(o) and _is_integer(graph, o) for o in graph.operators)
+
+
 class _Maker:
-    """Names through folded operators, and bits by who reads a tensor."""
+    """Names through folded operators, and bits by who reads a tensor.
+
+    quantized: whether the graph has integer types of its own, which then decide.
+    """
 
     def __init__(self, graph: Graph, precision: Precision) -> None:
         self.graph, self.precision = graph, precision
+        self.quantized = is_quantized(graph)
 
     def kept(self, operator: Operator) -> bool:
         """Whether the operator is a kernel of its own."""
@@ -145,7 +159,7 @@ class _Maker:
     def bits(self, tensor: str) -> int:
         """Of an element: the graph's own type where that is an integer."""
         held = self.graph.tensors[tensor]
-        if held.dtype.is_integer:
+        if held.dtype.is_integer or self.quantized:
             return held.dtype.bits
         if held.role is TensorRole.WEIGHT:
             return self.precision.weight
@@ -181,6 +195,8 @@ class _Maker:
             access=accesses[OUTPUT],
             bits=self.bits(operator.output),
         )
+        small = {t.name: t for s, t in operands.items() if s in FOLDED_SLOTS and s in accesses}
+        integer = not self.quantized or _is_integer(graph, operator)
         return Kernel(
             name=operator.name,
             kind=operator.kind,
@@ -188,10 +204,21 @@ class _Maker:
             part=operator.part,
             repeats=graph.repeat(operator),
             space=space,
-            contraction=self._contraction(operator, reads, writes),
+            contraction=self._contraction(operator, reads, writes) if integer else None,
             reads=reads,
             writes=writes,
+            small_bytes=sum(t.elements * self.bits(t.name) // 8 for t in small.values()),
+            integer=integer,
+            rescaled=self._rescaled(operator, reads),
         )
+
+    def _rescaled(self, operator: Operator, reads: tuple[Port, ...]) -> frozenset[str]:
+        """Of an addition: what has a multiplier of its own; in a float graph, what is narrow."""
+        if operator.kind != "add":
+            return frozenset()
+        if self.quantized:
+            return frozenset(p.slot for p in reads if f"{p.slot}_multiplier" in operator.inputs)
+        return frozenset(p.slot for p in reads if p.bits < self.precision.wide)
 
     def _cached(self, operator: Operator, slot: str) -> bool:
         return operator.kind == APPENDS and slot == "cache"
@@ -204,4 +231,19 @@ class _Maker:
         wanted = contraction(self.graph, operator)
         bits = {port.slot: port.bits for port in (*reads, writes)}
         operands = tuple(replace(one, bits=bits[one.slot]) for one in wanted.operands)
-        return replace(wanted, operands=operands, bias_bits=None, row_factor_bits=0)
+        bias = wanted.bias_bits
+        if not self.quantized and (bias is not None or self._is_normalized(operator)):
+            # At the width of the sums that they start.
+            bias = self.precision.wide
+        factors = wanted.row_factor_bits if self.quantized else 0
+        return replace(wanted, operands=operands, bias_bits=bias, row_factor_bits=factors)
+
+    def _is_normalized(self, operator: Operator) -> bool:
+        """Whether a batch normalisation is folded into it, which leaves a value a channel."""
+        return any(not self.kept(user) for user in self.graph.consumers(operator.output))
+
+
+def _is_integer(graph: Graph, operator: Operator) -> bool:
+    """Whether an operator computes in integers: its first operand is one, and its result."""
+    first = graph.tensors[operator.inputs[rule_for(operator).required[0]]]
+    return first.dtype.is_integer and graph.result(operator).dtype.is_integer

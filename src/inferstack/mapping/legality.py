@@ -273,11 +273,31 @@ def tile_bytes(
     return ceil_div(operand.elements(padded) * bits, 8)
 
 
+def resident_bytes(operand: Operand, contraction: Contraction) -> int:
+    """Bytes of an operand that a neighbour left on the chip, or finds there: all of it."""
+    return ceil_div(operand.elements(contraction.extents) * operand.bits, 8)
+
+
+def usable_bytes(level: Level, contraction: Contraction) -> int | None:
+    """What is left of a level for tiles, beside operands that start or end there; None: no bound.
+
+    It may be negative.
+    """
+    if level.usable_bytes is None:
+        return None
+    residents = (o for o in contraction.operands if o.origin == level.name)
+    return level.usable_bytes - sum(resident_bytes(o, contraction) for o in residents)
+
+
 def occupancy(
     nest: Nest, contraction: Contraction, accelerator: Accelerator
 ) -> dict[tuple[str, str], int]:
-    """Bytes of one tile generation, by (level, slot)."""
-    found: dict[tuple[str, str], int] = {}
+    """Bytes of one tile generation, by (level, slot), and of operands that start or end there."""
+    found = {
+        (operand.origin, operand.slot): resident_bytes(operand, contraction)
+        for operand in contraction.operands
+        if operand.origin is not None
+    }
     for operand in contraction.operands:
         for place in nest.places[operand.slot]:
             chunk = nest.largest_chunk(place.depth, contraction)

@@ -11,8 +11,9 @@ nest:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,46 +22,57 @@ from inferstack.core.errors import MappingError
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.accelerator import Role
 from inferstack.mapping.contraction import Contraction, Operand
+from inferstack.mapping.epilogue import NO_EPILOGUE, Epilogue
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.shapes import LARGEST_EXTENT
 from inferstack.ops.rule import Affine
 
 Extent = Annotated[int, Field(gt=0, le=LARGEST_EXTENT)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
+NestFile = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
 _KINDS = {"loop": {"step"}, "store": {"level"}, "spatial": {"extent", "axis"}}
 _OPTIONAL = {"loop": set[str](), "store": {"refetched"}, "spatial": {"step"}}
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class _IndexFile(_Strict):
+class IndexFile(Strict):
     terms: dict[Word, int]
     offset: int = 0
 
 
-class _OperandFile(_Strict):
+class _OperandFile(Strict):
     slot: Word
     role: str
     bits: Annotated[int, Field(gt=0, le=64)]
-    indices: list[_IndexFile]
+    indices: list[IndexFile]
     origin: Word | None = None
 
 
-class _ContractionFile(_Strict):
+class ContractionFile(Strict):
     dims: Annotated[dict[Word, Extent], Field(min_length=1, max_length=16)]
     reductions: list[Word]
     operands: Annotated[list[_OperandFile], Field(min_length=3, max_length=3)]
     bias_bits: Annotated[int, Field(gt=0, le=64)] | None = None
+    row_factor_bits: Annotated[int, Field(gt=0, le=64)] | None = None
+    fused_output_bits: Annotated[int, Field(gt=0, le=64)] | None = None
 
 
-class _MappingFile(_Strict):
+class _FusedFile(Strict):
+    name: Word
+    kind: Literal["add", "gelu", "softmax", "layernorm"]
+    residual_bits: Annotated[int, Field(gt=0, le=64)] | None = None
+    rescaled: bool = False
+
+
+class _MappingFile(Strict):
     operator: Word
     accelerator: Word
-    contraction: _ContractionFile
-    nest: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
-    fused: list[Word] = []
+    contraction: ContractionFile
+    nest: NestFile
+    fused: Annotated[list[_FusedFile], Field(max_length=16)] = []
 
 
 def save_mapping(path: Path, mapping: Mapping, contraction: Contraction) -> None:
@@ -73,11 +85,11 @@ def mapping_text(mapping: Mapping, contraction: Contraction) -> str:
     content: dict[str, Any] = {
         "operator": mapping.operator,
         "accelerator": mapping.accelerator,
-        "contraction": _contraction_content(contraction),
+        "contraction": contraction_content(contraction),
         "nest": [node_content(node) for node in mapping.nodes],
     }
-    if mapping.fused:
-        content["fused"] = list(mapping.fused)
+    if contraction.epilogue.kinds:
+        content["fused"] = _fused_content(contraction.epilogue)
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
 
 
@@ -92,14 +104,17 @@ def node_content(node: Node) -> dict[str, Any]:
     return {"spatial": node.dim, "extent": node.extent, "axis": node.axis, **step}
 
 
-def _contraction_content(contraction: Contraction) -> dict[str, Any]:
+def index_content(index: Affine) -> dict[str, Any]:
+    """An affine index as plain data."""
+    return {"terms": dict(index.terms), **({"offset": index.offset} if index.offset else {})}
+
+
+def contraction_content(contraction: Contraction) -> dict[str, Any]:
+    """A contraction as plain data."""
     operands = []
     for operand in contraction.operands:
         origin = {"origin": operand.origin} if operand.origin else {}
-        indices = [
-            {"terms": dict(i.terms), **({"offset": i.offset} if i.offset else {})}
-            for i in operand.indices
-        ]
+        indices = [index_content(index) for index in operand.indices]
         operands.append(
             {
                 "slot": operand.slot,
@@ -109,41 +124,101 @@ def _contraction_content(contraction: Contraction) -> dict[str, Any]:
                 **origin,
             }
         )
-    bias = {} if contraction.bias_bits is None else {"bias_bits": contraction.bias_bits}
+    bits = {
+        "bias_bits": contraction.bias_bits,
+        "row_factor_bits": contraction.row_factor_bits or None,
+        "fused_output_bits": contraction.epilogue.output_bits,
+    }
     return {
         "dims": dict(contraction.dims),
         "reductions": sorted(contraction.reductions),
         "operands": operands,
-        **bias,
+        **{name: width for name, width in bits.items() if width is not None},
     }
+
+
+def _fused_content(epilogue: Epilogue) -> list[dict[str, Any]]:
+    """The operators on the way out, in order."""
+    content, residuals = [], iter(zip(epilogue.residual_bits, epilogue.scaled, strict=True))
+    for name, kind in zip(epilogue.names, epilogue.kinds, strict=True):
+        entry: dict[str, Any] = {"name": name, "kind": kind}
+        if kind == "add":
+            bits, rescaled = next(residuals)
+            entry |= {"residual_bits": bits, "rescaled": rescaled}
+        content.append(entry)
+    return content
+
+
+def _epilogue(path: str, own: ContractionFile, fused: Sequence[_FusedFile]) -> Epilogue:
+    """What follows. Raises MappingError where an addition does not say what it adds."""
+    bits = own.fused_output_bits
+    if not fused and bits is None:
+        return NO_EPILOGUE
+    if bits is None or not fused:
+        missing = "contraction.fused_output_bits" if bits is None else "fused"
+        raise MappingError(
+            f"{path}, {missing}", "missing: operators on the way out and their width go together"
+        )
+    for number, one in enumerate(fused):
+        if (one.kind == "add") != (one.residual_bits is not None):
+            raise MappingError(
+                f"{path}, fused.{number}", "residual_bits is what an add has, and nothing else",
+                got=one.kind,
+            )  # fmt: skip
+        if one.kind != "add" and number < len(fused) - 1:
+            raise MappingError(
+                f"{path}, fused.{number}", "one operator ends the way out, behind additions",
+                got=one.kind, need="the last place",
+            )  # fmt: skip
+    adds = [one for one in fused if one.residual_bits is not None]
+    return Epilogue(
+        names=tuple(one.name for one in fused),
+        kinds=tuple(one.kind for one in fused),
+        output_bits=bits,
+        residual_bits=tuple(one.residual_bits for one in adds if one.residual_bits is not None),
+        scaled=tuple(one.rescaled for one in adds),
+    )
 
 
 def load_mapping(path: Path) -> tuple[Mapping, Contraction]:
     """The mapping of a file, and what it is a mapping of. Raises MappingError.
 
-    Whether the mapping makes sense and fits, `cost.cost` and `cost.nest_cost` say.
+    Whether the mapping makes sense and fits, `cost.cost` says.
     """
     content = read_yaml(path, MappingError)
     try:
         file = _MappingFile.model_validate(content)
     except ValidationError as failure:
-        problem = failure.errors()[0]
-        keys = ".".join(str(key) for key in problem["loc"])
-        where = f"{path}, {keys}" if keys else str(path)
-        shown = repr(problem["input"])[:60] if problem["type"] != "missing" else None
-        raise MappingError(where, problem["msg"].rstrip("."), got=shown) from None
-    contraction = _contraction(path, file)
-    mapping = Mapping(
-        operator=file.operator,
-        accelerator=file.accelerator,
-        nodes=tuple(_node(f"{path}, nest.{i}", entry) for i, entry in enumerate(file.nest)),
-        fused=tuple(file.fused),
+        raise explained(path, failure) from None
+    wanted = contraction_of(f"{path}", file.operator, file.contraction, file.fused)
+    return nodes_of(f"{path}", wanted, file.accelerator, file.nest), wanted
+
+
+def explained(path: Path, failure: ValidationError) -> MappingError:
+    """The first mistake of a file."""
+    problem = failure.errors()[0]
+    keys = ".".join(str(key) for key in problem["loc"])
+    where = f"{path}, {keys}" if keys else str(path)
+    shown = repr(problem["input"])[:60] if problem["type"] != "missing" else None
+    return MappingError(where, problem["msg"].rstrip("."), got=shown)
+
+
+def nodes_of(
+    path: str, contraction: Contraction, accelerator: str, nest: list[dict[str, Any]]
+) -> Mapping:
+    """The mapping of a contraction from a file's nest. Raises MappingError."""
+    return Mapping(
+        operator=contraction.name,
+        accelerator=accelerator,
+        nodes=tuple(_node(f"{path}, nest.{i}", entry) for i, entry in enumerate(nest)),
+        fused=contraction.epilogue.names,
     )
-    return mapping, contraction
 
 
-def _contraction(path: Path, file: _MappingFile) -> Contraction:
-    own = file.contraction
+def contraction_of(
+    path: str, name: str, own: ContractionFile, fused: Sequence[_FusedFile]
+) -> Contraction:
+    """The contraction of a file, with what follows it. Raises MappingError."""
     where = f"{path}, contraction"
     roles = [operand.role for operand in own.operands]
     if sorted(roles) != sorted(role.value for role in Role):
@@ -153,7 +228,7 @@ def _contraction(path: Path, file: _MappingFile) -> Contraction:
         raise MappingError(where, "a dimension has no extent", got=dim, need=", ".join(own.dims))
     order = {role.value: number for number, role in enumerate(Role)}
     return Contraction(
-        name=file.operator,
+        name=name,
         dims=tuple(own.dims.items()),
         reductions=frozenset(own.reductions),
         operands=tuple(
@@ -167,6 +242,8 @@ def _contraction(path: Path, file: _MappingFile) -> Contraction:
             for operand in sorted(own.operands, key=lambda operand: order[operand.role])
         ),
         bias_bits=own.bias_bits,
+        row_factor_bits=own.row_factor_bits or 0,
+        epilogue=_epilogue(path, own, fused),
     )
 
 

@@ -13,7 +13,7 @@ from inferstack.mapping.mapping_file import mapping_text
 
 if TYPE_CHECKING:
     from inferstack.ir.graph import Graph
-    from inferstack.optimize.decide import Schedules
+    from inferstack.optimize.schedules import Schedules
     from inferstack.simulate.run import OperatorRun, Run
 
 MAPPINGS = "mappings"
@@ -26,9 +26,10 @@ def write_artifacts(folder: Path, graph: Graph, schedules: Schedules, run: Run) 
     structure, values = save(graph, folder)
     mappings, statistics = folder / MAPPINGS, folder / STATISTICS
     mappings.mkdir(exist_ok=True)
-    for name, schedule in schedules.items():
-        text = mapping_text(schedule.mapping, schedule.contraction)
-        write_atomically(mappings / f"{name}.yaml", text)
+    for group in schedules.values():
+        for found in group.schedules:
+            text = mapping_text(found.mapping, found.contraction)
+            write_atomically(mappings / f"{group.kernels[0]}.yaml", text)
     write_atomically(statistics, _json(_statistics(run)))
     return {
         "integer model, structure": structure,

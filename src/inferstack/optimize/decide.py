@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Dictionary
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inferstack.compress.accuracy import Accuracy
-from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, counted
 from inferstack.core.provenance import Claim
-from inferstack.cost.programs.vector import (
-    VECTOR_KINDS,
-    VectorCost,
-    vector_cost,
-    vector_operator,
-    vector_tile,
-)
-from inferstack.hardware.accelerator import Accelerator
-from inferstack.ir.graph import Graph, Operator, Work
+from inferstack.cost.scheduled import Scheduled
+from inferstack.ir.graph import Operator, Work
 from inferstack.mapping.text import readable
 from inferstack.ops.registry import rule_for
 from inferstack.optimize.result import Decision, OperatorResult
-from inferstack.schedule.epilogues import Group, best_fusion
-from inferstack.schedule.operators import GREEDY, Mapped, map_operators
+from inferstack.optimize.schedules import Schedules, Simulators, Step
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,72 +23,13 @@ if TYPE_CHECKING:
 
     Feeds = Dictionary[str, npt.NDArray[Any]]
 
-FUSED = "fused"
-"""As a schedule: exact search over epilogues too."""
-EXACT = "exact"
 UNITS = {"array": "array", "vector": "vector unit", "host": "host"}
-
-Schedules = Dictionary[str, Mapped] | Dictionary[str, Group]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A row before it is run. method: of the compressed model. schedule: greedy, exact or fused."""
-
-    name: str
-    description: str
-    method: str
-    graph: Graph
-    accelerator: Accelerator
-    schedule: str
-
-
-@dataclass(slots=True)
-class Simulators:
-    """One simulator per machine, so that equal programs are timed once over all rows."""
-
-    known: dict[str, Simulator] = field(default_factory=dict)
-
-    def of(self, accelerator: Accelerator) -> Simulator:
-        """The machine's."""
-        from inferstack.simulate.run import Simulator
-
-        return self.known.setdefault(accelerator.name, Simulator(accelerator))
-
-
-def schedules_of(step: Step, objective: str) -> Schedules | Infeasible:
-    """The schedule of every contraction; Infeasible also where a vector operator does not fit.
-
-    Raises UnknownNameError for an unknown objective.
-    """
-    found: Schedules | Infeasible
-    if step.schedule == FUSED:
-        found = best_fusion(step.graph, step.accelerator, objective)
-    else:
-        chosen = GREEDY if step.schedule == GREEDY else objective
-        found = map_operators(step.graph, step.accelerator, chosen)
-    if isinstance(found, Infeasible):
-        return found
-    return _row_too_long(step, found) or found
-
-
-def _row_too_long(step: Step, schedules: Schedules) -> Infeasible | None:
-    """The first operator that runs alone on the vector unit and of which no tile fits."""
-    from inferstack.simulate.host import on_host
-
-    fused = {name for schedule in schedules.values() for name in schedule.mapping.fused}
-    for operator in step.graph.operators:
-        alone = operator.kind in VECTOR_KINDS and operator.name not in fused
-        if alone and not on_host(step.graph, operator, step.accelerator):
-            tile = vector_tile(vector_operator(step.graph, operator), step.accelerator)
-            if isinstance(tile, Infeasible):
-                return tile
-    return None
 
 
 def decide(
     step: Step,
     schedules: Schedules,
+    kept: tuple[str, ...],
     accuracy: Accuracy,
     checked: Feeds,
     simulators: Simulators,
@@ -105,6 +37,7 @@ def decide(
 ) -> tuple[Decision, Run]:
     """The row: every operator's cycles from the simulator, its values compared on `checked`.
 
+    kept: contractions whose schedule is that of the row above, as the simulator prefers it.
     Raises CheckFailedError where the simulator and the reference differ in one bit.
     """
     from inferstack.simulate.run import simulate_graph
@@ -114,7 +47,7 @@ def decide(
     sentences = len(next(iter(checked.values())))
     run = simulate_graph(
         graph,
-        {name: schedule.mapping for name, schedule in schedules.items()},
+        {name: group.schedules[0].mapping for name, group in schedules.items() if group.schedules},
         machine,
         checked if sentences else None,
         simulator=simulator,
@@ -123,8 +56,7 @@ def decide(
     by_name = {operator.name: operator for operator in graph.operators}
     parts: dict[object, tuple[float, ...]] = {}
     results = tuple(
-        _operator_result(step, by_name, one, schedules.get(one.operator), simulator, parts)
-        for one in run.operators
+        _operator_result(step, by_name, one, schedules, simulator, parts) for one in run.operators
     )
     decision = Decision(
         name=step.name,
@@ -136,6 +68,7 @@ def decide(
         operators=results,
         accuracy=accuracy,
         bit_exact_tensors=run.checked,
+        kept_schedules=kept,
     )
     return decision, run
 
@@ -144,13 +77,17 @@ def _operator_result(
     step: Step,
     by_name: Dictionary[str, Operator],
     run: OperatorRun,
-    schedule: Mapped | Group | None,
+    schedules: Schedules,
     simulator: Simulator,
     parts: dict[object, tuple[float, ...]],
 ) -> OperatorResult:
     operator, machine = by_name[run.operator], step.accelerator
+    group = schedules[run.operator]
+    schedule = group.schedules[0] if group.schedules else None
     moved = run.timing.dram_read_bytes + run.timing.dram_written_bytes
-    predicted, compulsory = _predicted(step, operator, run, schedule, moved)
+    # The host's cycles are the model itself; alone, nothing moves more than once.
+    predicted = None if run.where == "host" else group.cycles
+    compulsory = moved if schedule is None else schedule.cost.compulsory_dram_bytes
     certificate = schedule.certificate if schedule is not None else None
     shares = _shares(step, by_name, run, schedule, simulator, parts)
     return OperatorResult(
@@ -171,24 +108,11 @@ def _operator_result(
     )
 
 
-def _predicted(
-    step: Step, operator: Operator, run: OperatorRun, schedule: Mapped | Group | None, moved: int
-) -> tuple[int | None, int]:
-    """(predicted cycles, compulsory bytes of DRAM)."""
-    if schedule is not None:
-        return schedule.cost.cycles, schedule.cost.compulsory_dram_bytes
-    if run.where == "host":
-        return None, moved
-    cost = vector_cost(vector_operator(step.graph, operator), step.accelerator)
-    assert isinstance(cost, VectorCost), "what was simulated fits"
-    return cost.cycles, cost.compulsory_dram_bytes
-
-
 def _shares(
     step: Step,
     by_name: Dictionary[str, Operator],
     run: OperatorRun,
-    schedule: Mapped | Group | None,
+    schedule: Scheduled | None,
     simulator: Simulator,
     parts: dict[object, tuple[float, ...]],
 ) -> tuple[float, ...]:

@@ -50,7 +50,8 @@ class Decision:
 
     accelerator: the name of the machine in force. array_utilization: MACs over peak MACs of all
     cycles, host included. bit_exact_tensors: tensors compared between simulator and reference,
-    all equal.
+    all equal. kept_schedules: contractions whose schedule is that of the row above, because the
+    simulator takes less with it than with the one that the search predicts to be best.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Decision:
     operators: tuple[OperatorResult, ...]
     accuracy: Accuracy
     bit_exact_tensors: int
+    kept_schedules: tuple[str, ...] = ()
 
     @property
     def cycles(self) -> int:

@@ -18,15 +18,15 @@ from pathlib import Path
 from inferstack import __version__
 from inferstack.compress.calibration import Calibration
 from inferstack.compress.method import method
-from inferstack.core.errors import UnknownNameError
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, silent
+from inferstack.cost.figures import check_objective
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.ir.graph import Graph
 from inferstack.models.data import Pairs
 from inferstack.models.hugging_face import load_checkpoint
 from inferstack.optimize.artifacts import write_artifacts
-from inferstack.optimize.decide import EXACT, FUSED, Simulators, Step, decide, schedules_of
+from inferstack.optimize.decide import decide
 from inferstack.optimize.evaluation import Evaluation, prepare, split
 from inferstack.optimize.machines import (
     operand_and_result_level,
@@ -34,9 +34,17 @@ from inferstack.optimize.machines import (
     with_units,
 )
 from inferstack.optimize.result import Decision, Optimization
+from inferstack.optimize.schedules import (
+    EXACT,
+    FUSED,
+    Schedules,
+    Simulators,
+    Step,
+    not_worse,
+    schedules_of,
+)
 from inferstack.optimize.stages import Stages
-from inferstack.schedule.operators import GREEDY
-from inferstack.schedule.tiles.optimum import OBJECTIVES
+from inferstack.schedule.contraction import GREEDY
 from inferstack.simulate.support import check_simulable
 
 BASELINE_METHOD = "int8-float"
@@ -68,8 +76,7 @@ class Request:
 
 def optimize(request: Request, progress: Progress = silent) -> Optimization | Infeasible:
     """Runs the stack. Raises InputError for what the user got wrong, CheckFailedError for bits."""
-    if request.objective not in OBJECTIVES:
-        raise UnknownNameError("--objective", "objective", request.objective, OBJECTIVES)
+    check_objective("--objective", request.objective)
     check_simulable(request.accelerator)
     evaluation, name = _prepared(request)
     calibration = evaluation.calibrate(progress)
@@ -78,13 +85,19 @@ def optimize(request: Request, progress: Progress = silent) -> Optimization | In
         name: values[: request.checked_sentences] for name, values in evaluation.measured.items()
     }
     simulators, decisions, files = Simulators(), list[Decision](), dict[str, Path]()
+    above: tuple[Step, Schedules] | None = None
     for step in steps:
         progress(f"scheduling: {step.name}", 0, 1)
         schedules = schedules_of(step, request.objective)
         if isinstance(schedules, Infeasible):
             return schedules
+        kept: tuple[str, ...] = ()
+        if above is not None and step.schedule != GREEDY and _alike(step, above[0]):
+            simulator = simulators.of(step.accelerator)
+            schedules, kept = not_worse(step, schedules, above[1], request.objective, simulator)
+        above = step, schedules
         accuracy = evaluation.accuracy(step.graph, step.method, progress)
-        decision, run = decide(step, schedules, accuracy, checked, simulators, progress)
+        decision, run = decide(step, schedules, kept, accuracy, checked, simulators, progress)
         decisions.append(decision)
         if step is steps[-1]:
             files = write_artifacts(request.folder, step.graph, schedules, run)
@@ -107,6 +120,11 @@ def calibrating_of(request: Request) -> tuple[str, ...]:
     if request.calibration is not None:
         return request.calibration
     return split(request.sentences)[0]
+
+
+def _alike(step: Step, above: Step) -> bool:
+    """Whether two rows differ in their schedules alone."""
+    return step.graph is above.graph and step.accelerator == above.accelerator
 
 
 def _prepared(request: Request) -> tuple[Evaluation, str]:

@@ -75,6 +75,7 @@ def _decision(decision: Decision, above: Decision | None, first: Decision | None
             ],
         },
         "bit_exact_tensors": decision.bit_exact_tensors,
+        "schedules_kept_from_the_row_above": list(decision.kept_schedules),
         "operators": [_operator(operator) for operator in decision.operators],
     }
 

@@ -12,16 +12,19 @@ from inferstack import __version__
 from inferstack.core.files import write_atomically
 from inferstack.exchange.format import export
 from inferstack.hardware.accelerator import Accelerator
+from inferstack.mapping.group import GroupMapping
+from inferstack.mapping.group_file import group_text
 from inferstack.mapping.mapping_file import mapping_text
-from inferstack.mapping.text import readable
 from inferstack.report import format as shown
 from inferstack.report.page import page, section, write_page
+from inferstack.report.score import group_nests
 from inferstack.schedule.plan import ModelPlan, PlanRow, Totals
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inferstack.cost.groups.setting import KernelPlan, Scheduled
+    from inferstack.cost.groups.setting import KernelPlan
+    from inferstack.cost.scheduled import Scheduled
 
 SCHEMA_VERSION = 1
 """Raised by one when a key changes its meaning or goes; new keys do not raise it."""
@@ -172,7 +175,7 @@ def _kernel_json(kernel: KernelPlan) -> dict[str, Any]:
         "runs": kernel.runs,
         "on_the_way_out": kernel.inline,
         "chunk": dict(kernel.chunk),
-        "certificate": found.certificate if found is not None else None,
+        "certificate": found.proof.text() if found is not None else None,
     }
 
 
@@ -182,30 +185,6 @@ def to_records(plan: ModelPlan) -> list[dict[str, Any]]:
     kept += ["dram_bytes", "compulsory_dram_bytes", "bound_by"]
     rows = ((row.name, _row_json(row)) for row in plan.rows)
     return [{"name": name, **{key: row[key] for key in kept}} for name, row in rows]
-
-
-def nests(plan: ModelPlan, row: PlanRow) -> str:
-    """The loops of a group and the nest of each of its contractions, to read."""
-    cost, lines = row.cost, list[str]()
-    if len(cost.plans) > 1:
-        tile = "all rows" if cost.tile.rows is None else f"tiles of {cost.tile.rows} rows"
-        heads = ", one head at a time" if cost.tile.by_head else ""
-        if cost.tile.columns is not None:
-            heads += f", {cost.tile.columns} columns of scores at a time by the running maximum"
-        pinned = f"; pinned there: {', '.join(cost.pinned)}" if cost.pinned else ""
-        lines.append(
-            f"{tile}{heads}; results stay in {cost.level} ({cost.kept_bytes:,} bytes at most)"
-            f"{pinned}"
-        )
-    for kernel in cost.plans:
-        how = ", on the way out" if kernel.inline else ""
-        lines.append(f"{kernel.kernel}: {kernel.runs:,} times{how}")
-        found = kernel.scheduled
-        if found is not None:
-            text = readable(found.mapping, found.contraction, found.accelerator)
-            lines += [f"  {line}" for line in text.splitlines()]
-            lines.append(f"  {found.certificate}")
-    return "\n".join(lines)
 
 
 def write_plan(plan: ModelPlan, path: Path, flag: str = "--out") -> None:
@@ -240,7 +219,7 @@ def _nest_blocks(plan: ModelPlan) -> str:
         facts = f"{row.times} times, {row.cost.cycles:,} cycles each, bound by {row.bound_by}"
         blocks.append(
             f'<details><summary>{escape(row.name)} <span class="soft">{escape(facts)}</span>'
-            f"</summary>\n<pre>{escape(nests(plan, row))}</pre>\n</details>\n"
+            f"</summary>\n<pre>{escape(group_nests(row.cost))}</pre>\n</details>\n"
         )
     return "".join(blocks)
 
@@ -279,14 +258,34 @@ def write_folder(plan: ModelPlan, folder: Path) -> list[tuple[Path, str]]:
     record, picture = folder / "plan.json", folder / "map.html"
     write_atomically(record, json.dumps(to_json(plan), indent=1, allow_nan=False) + "\n")
     write_plan(plan, picture)
-    for found in scheduled(plan):
-        path = mappings / f"{found.contraction.name}.yaml"
-        write_atomically(path, mapping_text(found.mapping, found.contraction))
+    for name, text in mapping_texts(plan).items():
+        write_atomically(mappings / f"{name}.yaml", text)
     return [
         (record, "the plan"),
         (picture, "each operator between its bound and its cost"),
-        (mappings, "a file per mapping, for `inferstack map --score`"),
+        (mappings, "a file per mapping or fused group, for `inferstack map --score`"),
     ]
+
+
+def mapping_texts(plan: ModelPlan) -> dict[str, str]:
+    """A file for every distinct row that has a schedule, by the name of its first operator."""
+    texts = {}
+    for row in plan.rows:
+        cost = row.cost
+        if cost.schedules and cost.level is not None and len(cost.kernels) > 1:
+            group = GroupMapping(
+                accelerator=plan.accelerator,
+                kernels=cost.kernels,
+                tile=cost.tile,
+                level=cost.level,
+                pinned=cost.pinned,
+                nests=tuple((one.contraction, one.mapping) for one in cost.schedules),
+            )
+            texts[cost.kernels[0]] = group_text(group, plan.graph)
+        elif cost.schedules:
+            (found,) = cost.schedules
+            texts[cost.kernels[0]] = mapping_text(found.mapping, found.contraction)
+    return texts
 
 
 def write_export(plan: ModelPlan, accelerator: Accelerator, name: str, folder: Path) -> Path:
@@ -302,5 +301,4 @@ def write_export(plan: ModelPlan, accelerator: Accelerator, name: str, folder: P
 
 def scheduled(plan: ModelPlan) -> list[Scheduled]:
     """The schedules of all contractions, each distinct row once."""
-    kernels = (kernel for row in plan.rows for kernel in row.cost.plans)
-    return [kernel.scheduled for kernel in kernels if kernel.scheduled is not None]
+    return [found for row in plan.rows for found in row.cost.schedules]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferstack.cost.cost import Cost
+from inferstack.cost.figures import Cost
+from inferstack.cost.groups.group import GroupCost
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.nest import Mapping
@@ -38,7 +39,7 @@ def to_text(
             shown.quantity(sum(access.read_bytes for access in here), "B"),
             shown.quantity(sum(access.written_bytes for access in here), "B"),
         )
-    ideal = cost.macs / (accelerator.array.macs_per_cycle * cost.cycles) if cost.cycles else 0.0
+    ideal = cost.macs / (accelerator.peak_macs_per_cycle * cost.cycles) if cost.cycles else 0.0
     least = cost.compulsory_dram_bytes
     over = f", {cost.dram_bytes / least:.2f} times the compulsory" if least else ""
     lines = (
@@ -71,5 +72,66 @@ def to_json(mapping: Mapping, accelerator: Accelerator, cost: Cost) -> dict[str,
                 "written_bytes": access.written_bytes,
             }
             for (level, slot), access in cost.accesses.items()
+        ],
+    }
+
+
+def group_nests(cost: GroupCost) -> str:
+    """The loops of a group and the nest of each of its contractions, to read."""
+    lines = list[str]()
+    if cost.level is not None and len(cost.plans) > 1:
+        tile = "all rows" if cost.tile.rows is None else f"tiles of {cost.tile.rows} rows"
+        heads = ", one head at a time" if cost.tile.by_head else ""
+        if cost.tile.columns is not None:
+            heads += f", {cost.tile.columns} columns of scores at a time by the running maximum"
+        pinned = f"; pinned there: {', '.join(cost.pinned)}" if cost.pinned else ""
+        lines.append(
+            f"{tile}{heads}; results stay in {cost.level} ({cost.kept_bytes:,} bytes at most)"
+            f"{pinned}"
+        )
+    for kernel in cost.plans:
+        how = ", on the way out" if kernel.inline else ""
+        lines.append(f"{kernel.kernel}: {kernel.runs:,} times{how}")
+        found = kernel.scheduled
+        if found is not None:
+            text = readable(found.mapping, found.contraction, found.accelerator)
+            lines += [f"  {line}" for line in text.splitlines()]
+            if found.certificate is not None:
+                lines.append(f"  {found.certificate.text()}")
+    return "\n".join(lines)
+
+
+def group_to_text(cost: GroupCost, accelerator: Accelerator) -> RenderableType:
+    """A fused group, to read."""
+    from rich.text import Text
+
+    peak = accelerator.peak_macs_per_cycle
+    ideal = cost.macs / (peak * cost.cycles) if cost.cycles else 0.0
+    lines = (
+        f"{cost.cycles:,} cycles, {shown.quantity(cost.cycles / accelerator.clock_hz, 's')}, bound "
+        f"by {cost.bound_by}; array {shown.percent(ideal)}\n"
+        f"{shown.joules(cost.energy_pj)}; {cost.dram_bytes:,} bytes of DRAM"
+    )
+    return Text(f"{group_nests(cost)}\n\n{lines}")
+
+
+def group_to_json(cost: GroupCost, accelerator: Accelerator) -> dict[str, Any]:
+    """The cost of a fused group; units stand in the names."""
+    return {
+        "schema_version": 1,
+        "group": list(cost.kernels),
+        "accelerator": accelerator.name,
+        "cycles": cost.cycles,
+        "work_cycles": cost.work_cycles,
+        "dram_cycles": cost.dram_cycles,
+        "energy_pj": cost.energy_pj,
+        "macs": cost.macs,
+        "dram_bytes": cost.dram_bytes,
+        "bound_by": cost.bound_by,
+        "kept_in": cost.level,
+        "kept_bytes": cost.kept_bytes,
+        "kernels": [
+            {"name": plan.kernel, "runs": plan.runs, "on_the_way_out": plan.inline}
+            for plan in cost.plans
         ],
     }

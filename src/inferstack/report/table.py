@@ -147,7 +147,19 @@ def footnote(result: Optimization) -> str:
             if tensors
             else "last row: no tensor of the simulation was compared with the reference."
         )
+    lines += kept_texts(result)
     return "\n".join(lines)
+
+
+def kept_texts(result: Optimization) -> list[str]:
+    """Where the simulator did not prefer what the search predicts to be best."""
+    return [
+        f"{decision.name}: {len(decision.kept_schedules)} schedules are those of the row above, as "
+        f"the simulator takes less with them: {', '.join(decision.kept_schedules[:4])}"
+        + (", ..." if len(decision.kept_schedules) > 4 else "")
+        for decision in result.decisions
+        if decision.kept_schedules
+    ]
 
 
 def _simulated_share(decision: Decision) -> str:

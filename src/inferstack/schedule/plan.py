@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, silent
 from inferstack.cost.groups.group import GroupCost
-from inferstack.cost.groups.setting import Scheduled, Setting
-from inferstack.hardware.accelerator import Accelerator
+from inferstack.cost.groups.setting import Setting
+from inferstack.cost.scheduled import Scheduled
+from inferstack.hardware.accelerator import Accelerator, Control
 from inferstack.mapping.kernels import KernelGraph
 from inferstack.schedule.groups.bounds import Floor, floor
 from inferstack.schedule.groups.choose import Fusion, FusionProof, choose
+from inferstack.schedule.programs import schedule_programs
 from inferstack.schedule.searcher import Searcher
 
 
@@ -76,6 +78,7 @@ class ModelPlan:
     proof: FusionProof
     unproven: int
     gap: float
+    graph: KernelGraph
 
 
 def plan(
@@ -89,29 +92,59 @@ def plan(
     """Maps every operator and chooses what to fuse, for the searcher's objective."""
     setting = Setting(graph=graph, accelerator=accelerator, inner=searcher)
     wanted = [kernel.contraction for kernel in graph.kernels if kernel.contraction is not None]
-    searcher.look_ahead(wanted, accelerator, progress)
-    found = choose(setting, searcher.objective, fuse=fuse, progress=progress)
+    if accelerator.control is Control.PROGRAMS:
+        found = _of_programs(setting, searcher, fuse=fuse)
+    else:
+        searcher.look_ahead(wanted, accelerator, progress)
+        found = choose(setting, searcher.objective, fuse=fuse, progress=progress)
     if isinstance(found, Infeasible):
         return found
-    peak = accelerator.array.macs_per_cycle * setting.instances
     return ModelPlan(
         model=graph.name,
         accelerator=accelerator.name,
         clock_hz=accelerator.clock_hz,
-        peak_macs_per_cycle=peak,
+        peak_macs_per_cycle=accelerator.peak_macs_per_cycle,
         objective=searcher.objective,
-        rows=_rows(setting, found, peak),
+        rows=_rows(setting, found),
         totals=_totals(graph, found.groups),
         unfused=_totals(graph, found.unfused),
         alone=_alone(found.unfused),
         proof=found.proof,
         unproven=searcher.unproven,
         gap=searcher.gap,
+        graph=graph,
     )
 
 
-def _rows(setting: Setting, found: Fusion, peak: int) -> tuple[PlanRow, ...]:
+def _of_programs(setting: Setting, searcher: Searcher, *, fuse: bool) -> Fusion | Infeasible:
+    """Chains instead of groups: what follows a contraction is fused to its tiles."""
+    ways = []
+    for fused in (True, False) if fuse else (False,):
+        found = schedule_programs(
+            setting.graph, setting.accelerator, searcher.beside, searcher.objective, fuse=fused
+        )
+        if isinstance(found, Infeasible):
+            return found
+        ways.append(found)
+    best, alone = ways[0], ways[-1]
+    return Fusion(
+        groups=best.groups,
+        unfused=alone.groups,
+        proof=FusionProof(
+            objective=searcher.objective,
+            groups=best.chains if fuse else 0,
+            options=best.alternatives,
+            evaluated=best.alternatives,
+            misfits=0,
+            pruned_by_bound=0,
+            partitions=0,
+        ),
+    )
+
+
+def _rows(setting: Setting, found: Fusion) -> tuple[PlanRow, ...]:
     kernels = {kernel.name: kernel for kernel in setting.graph.kernels}
+    peak = setting.accelerator.peak_macs_per_cycle
     alike: dict[object, list[GroupCost]] = {}
     for group in found.groups:
         kinds = tuple(kernels[name].kind for name in group.kernels)
@@ -138,9 +171,8 @@ def _alone(groups: tuple[GroupCost, ...]) -> tuple[Scheduled, ...]:
     """The schedules of contractions on their own, each distinct shape once."""
     found: dict[object, Scheduled] = {}
     for group in groups:
-        for kernel in group.plans:
-            if kernel.scheduled is not None:
-                found.setdefault(kernel.scheduled.contraction.signature, kernel.scheduled)
+        for scheduled in group.schedules:
+            found.setdefault(scheduled.contraction.signature, scheduled)
     return tuple(found.values())
 
 

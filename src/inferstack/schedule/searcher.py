@@ -10,15 +10,15 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 
-from inferstack.core.errors import InferStackError, UnknownNameError
+from inferstack.core.errors import InferStackError
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, counted, silent
-from inferstack.cost.groups.setting import Scheduled
+from inferstack.cost.figures import check_objective
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction
-from inferstack.schedule.nests.optimum import optimum
-from inferstack.schedule.store import OptimumStore, stored_optimum
-from inferstack.schedule.tiles.optimum import OBJECTIVES
+from inferstack.schedule.contraction import best_schedule, is_program
+from inferstack.schedule.store import OptimumStore
 
 
 @dataclass(slots=True)
@@ -42,8 +42,7 @@ class Searcher:
 
     def __post_init__(self) -> None:
         """Checks the objective."""
-        if self.objective not in OBJECTIVES:
-            raise UnknownNameError("--objective", "objective", self.objective, OBJECTIVES)
+        check_objective("--objective", self.objective)
 
     def __call__(
         self, contraction: Contraction, accelerator: Accelerator
@@ -57,6 +56,16 @@ class Searcher:
             return found
         mapping = replace(found.mapping, operator=contraction.name)
         return replace(found, contraction=contraction, mapping=mapping)
+
+    def beside(
+        self, contraction: Contraction, accelerator: Accelerator, rest: tuple[float, float]
+    ) -> Scheduled | Infeasible:
+        """The best schedule beside (cycles, pJ) of what runs on its own behind it."""
+        if not is_program(contraction, accelerator):
+            return self(contraction, accelerator)
+        return best_schedule(
+            contraction, accelerator, self.objective, perfect=self.perfect, rest=rest
+        )
 
     def look_ahead(
         self,
@@ -150,33 +159,18 @@ def _key(contraction: Contraction, accelerator: Accelerator) -> object:
 
 
 def _searched(job: _Job) -> _Found:
-    contraction, accelerator = job.contraction, job.accelerator
-    if job.store is None:
-        found = optimum(
-            contraction, accelerator, job.objective, perfect=job.perfect, budget_s=job.budget_s
-        )
-    else:
-        found = stored_optimum(
-            contraction,
-            accelerator,
-            job.objective,
-            job.store,
-            perfect=job.perfect,
-            budget_s=job.budget_s,
-        )
+    found = best_schedule(
+        job.contraction,
+        job.accelerator,
+        job.objective,
+        perfect=job.perfect,
+        budget_s=job.budget_s,
+        store=job.store,
+    )
     if isinstance(found, Infeasible):
         return _Found(result=found, proven=True)
     return _Found(
-        result=Scheduled(
-            contraction=contraction,
-            accelerator=accelerator,
-            mapping=found.mapping,
-            cost=found.cost,
-            certificate=found.proof.text(),
-        ),
-        proven=found.proof.optimal,
-        gap=found.gap,
-        interrupted=found.interrupted,
+        result=found, proven=found.proof.optimal, gap=found.gap, interrupted=found.interrupted
     )
 
 

@@ -17,16 +17,17 @@ from typing import Any
 
 from inferstack.core.errors import InputError
 from inferstack.core.infeasible import Infeasible
-from inferstack.cost.cost import nest_cost
+from inferstack.cost.cost import cost
+from inferstack.cost.scheduled import Certificate, Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.mapping_file import node_content, node_of
 from inferstack.mapping.nest import Mapping
-from inferstack.schedule.nests.optimum import Optimum, Proof, optimum
+from inferstack.schedule.nests.optimum import optimum
 
 FORMAT = 1
 """Of the file; a file of a later one is refused."""
-MODEL = 2
+MODEL = 3
 """Of costs and of the space: entries of another one are never found."""
 PATIENCE_S = 30.0
 
@@ -113,10 +114,12 @@ def key_of(
         sorted(contraction.reductions),
         repr(contraction.operands),
         contraction.bias_bits,
+        repr(contraction.epilogue),
         [repr(dataclasses.replace(v, holds=frozenset())) for v in machine.levels],
         [sorted(role.value for role in v.holds) for v in machine.levels],
         repr(machine.array),
         repr(machine.fan_outs),
+        machine.control.value,
         machine.has_dma,
         objective,
         perfect,
@@ -133,7 +136,7 @@ def stored_optimum(
     *,
     perfect: bool = False,
     budget_s: float = math.inf,
-) -> Optimum | Infeasible:
+) -> Scheduled | Infeasible:
     """`optimum`, from the store where it is there. Only what is proven is stored."""
     key = key_of(contraction, accelerator, objective, perfect)
     content = store.read(key)
@@ -141,12 +144,12 @@ def stored_optimum(
     if known is not None:
         return known
     found = optimum(contraction, accelerator, objective, perfect=perfect, budget_s=budget_s)
-    if isinstance(found, Optimum) and found.proof.optimal:
+    if isinstance(found, Scheduled) and found.proof.optimal:
         store.write(key, _content(found, objective))
     return found
 
 
-def _content(found: Optimum, objective: str) -> str:
+def _content(found: Scheduled, objective: str) -> str:
     return json.dumps(
         {
             "nest": [node_content(node) for node in found.mapping.nodes],
@@ -158,7 +161,7 @@ def _content(found: Optimum, objective: str) -> str:
 
 def _known(
     content: str, contraction: Contraction, accelerator: Accelerator, objective: str
-) -> Optimum | None:
+) -> Scheduled | None:
     """What an entry says; None where it does not say what its own mapping costs."""
     try:
         entry: dict[str, Any] = json.loads(content)
@@ -167,10 +170,16 @@ def _known(
             accelerator=accelerator.name,
             nodes=tuple(node_of(node) for node in entry["nest"]),
         )
-        proof = Proof(**entry["proof"])
-        cost = nest_cost(mapping, contraction, accelerator)
-        if not math.isclose(cost.value(objective), float(entry["value"]), rel_tol=1e-12):
+        proof = Certificate(**entry["proof"])
+        figures = cost(mapping, contraction, accelerator)
+        if not math.isclose(figures.value(objective), float(entry["value"]), rel_tol=1e-12):
             return None
     except (ValueError, KeyError, TypeError, AttributeError, InputError):
         return None
-    return Optimum(mapping=mapping, cost=cost, proof=proof)
+    return Scheduled(
+        contraction=contraction,
+        accelerator=accelerator,
+        mapping=mapping,
+        cost=figures,
+        certificate=proof,
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from inferstack.cost.units import host_cycles
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.ir.graph import Graph, Operator
 from inferstack.ops.registry import rule_for
@@ -31,13 +30,6 @@ def _points(graph: Graph, operator: Operator) -> int:
     return rule.space(operands, graph.result(operator), operator.attributes).points
 
 
-def host_cycles(graph: Graph, operator: Operator, accelerator: Accelerator) -> int:
-    """Cycles per element times the elements that the operator walks."""
-    host = accelerator.host
-    rate = host.cycles_per_element.get(operator.kind, host.default_cycles_per_element)
-    return math.ceil(_points(graph, operator) * rate)
-
-
 def host_bytes(graph: Graph, operator: Operator) -> tuple[int, int]:
     """(read, written) of DRAM: operands once, of a table no more elements than points that gather.
 
@@ -56,7 +48,7 @@ def host_bytes(graph: Graph, operator: Operator) -> tuple[int, int]:
 
 def host_timing(graph: Graph, operator: Operator, accelerator: Accelerator) -> Timing:
     """The operator on the host; the cycles per element include those of its memory traffic."""
-    cycles = host_cycles(graph, operator, accelerator)
+    cycles = host_cycles(operator.kind, _points(graph, operator), accelerator)
     read, written = host_bytes(graph, operator)
     return Timing(
         cycles=cycles,

@@ -10,7 +10,7 @@ import pytest
 from inferstack.core.dtypes import DType
 from inferstack.cost.access import Access
 from inferstack.cost.cost import Cost
-from inferstack.cost.groups.setting import Scheduled
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Graph, TensorRole
@@ -57,7 +57,7 @@ def once(contraction: Contraction, accelerator: Accelerator) -> Scheduled:
     )
     nest = Mapping(operator=contraction.name, accelerator=accelerator.name, nodes=())
     return Scheduled(
-        contraction=contraction, accelerator=accelerator, mapping=nest, cost=cost, certificate=""
+        contraction=contraction, accelerator=accelerator, mapping=nest, cost=cost, certificate=None
     )
 
 

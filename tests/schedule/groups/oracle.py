@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from inferstack.cost.groups.tiles import Tile
+from inferstack.mapping.group import Tile
 from inferstack.mapping.kernels import Kernel, KernelGraph, Port
 
 Index = tuple[int, ...]

@@ -11,15 +11,15 @@ import pytest
 
 from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.infeasible import Infeasible
+from inferstack.cost.figures import OBJECTIVES
 from inferstack.cost.groups.group import GroupCost, group_cost, tiled_group
 from inferstack.cost.groups.setting import Setting
-from inferstack.cost.groups.tiles import WHOLE, Tile
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Graph
+from inferstack.mapping.group import WHOLE, Tile
 from inferstack.mapping.kernels import Kernel, KernelGraph, kernels_of
 from inferstack.schedule.groups.choose import Fusion, choose
 from inferstack.schedule.searcher import Searcher
-from inferstack.schedule.tiles.optimum import OBJECTIVES
 
 from .conftest import bottleneck, layer, machine
 

@@ -8,7 +8,7 @@ import pytest
 
 from inferstack.cost.groups.group import GroupCost, group_cost, tiled_group
 from inferstack.cost.groups.setting import Setting
-from inferstack.cost.groups.tiles import Tile
+from inferstack.mapping.group import Tile
 from inferstack.mapping.kernels import KernelGraph, kernels_of
 from inferstack.schedule.groups.choose import Fusion, choose
 from inferstack.schedule.searcher import Searcher

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 from inferstack.core.infeasible import Infeasible
 from inferstack.cost.groups.layout import PARTIAL_BYTES, Layout
-from inferstack.cost.groups.setting import KernelPlan, Scheduled, Setting, Sums, busiest
+from inferstack.cost.groups.setting import KernelPlan, Setting, Sums, busiest
+from inferstack.cost.scheduled import Scheduled
 from inferstack.cost.units import on_host, unit_work
 from inferstack.hardware.accelerator import Level, Role
 from inferstack.mapping.kernels import Kernel, Port
+from inferstack.mapping.legality import resident_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,10 @@ class Evaluation:
             dims=tuple((name, chunk[name]) for name, _ in wanted.dims),
             operands=tuple(operands),
         )
-        found = self.setting.inner(part, self.setting.shrunk(self.level, live))
+        # The contraction's own operands on the chip take their room by themselves.
+        own = sum(resident_bytes(one, part) for one in part.operands if one.origin is not None)
+        machine = self.setting.shrunk(self.level, max(live - own, 0))
+        found = self.setting.inner(part, machine)
         return None if isinstance(found, Infeasible) else found
 
     def _unit(self, number: int, runs: int, *, first: bool) -> int | None:

@@ -9,22 +9,24 @@ loaded once for all of them. An operator that goes element by element is compute
 the kernel in front of it. The array follows the best schedule of each chunk, found by the search
 over general nests with the operands' origins as they are.
 
-Latency: kernels take turns, and the DRAM works beside all of them; the longer of the two sums.
+Latency: kernels take turns, and the DRAM works beside all of them; the longer of the two sums, and
+the array's fill for every run of a contraction.
 Energy and bytes are exact sums of what moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from inferstack.cost.groups.evaluation import Evaluation, Pass
 from inferstack.cost.groups.layout import layout
 from inferstack.cost.groups.setting import KernelPlan, Setting, Sums
-from inferstack.cost.groups.tiles import Tile
 from inferstack.cost.groups.walk import walk
+from inferstack.cost.scheduled import Scheduled
 from inferstack.cost.units import on_host
 from inferstack.hardware.accelerator import Level
+from inferstack.mapping.group import Tile
 from inferstack.mapping.kernels import Kernel
 
 
@@ -32,39 +34,26 @@ from inferstack.mapping.kernels import Kernel
 class GroupCost:
     """What a group costs in one pass of the model, without its repeats.
 
-    level: where tensors stay. cycles_by_unit: in which the array, a port, the units or the host is
-    what the group waits for, one after the other. kept_bytes: the most that stays in `level` at
+    level: where tensors stay; None where none do. schedules: of every distinct chunk of its
+    contractions. cycles: latency. work_cycles, dram_cycles: of everything but the DRAM, and of the
+    DRAM beside it. bound_by: what takes longest. kept_bytes: the most that stays in `level` at
     once, pinned tensors included.
     """
 
     kernels: tuple[str, ...]
     tile: Tile
-    level: str
+    level: str | None
     pinned: tuple[str, ...]
     plans: tuple[KernelPlan, ...]
-    cycles_by_unit: Mapping[str, int]
+    schedules: tuple[Scheduled, ...]
+    cycles: int
+    work_cycles: int
     dram_cycles: int
+    bound_by: str
     energy_pj: float
     dram_bytes: int
     macs: int
     kept_bytes: int
-
-    @property
-    def cycles(self) -> int:
-        """Latency."""
-        return max(self.work_cycles, self.dram_cycles)
-
-    @property
-    def work_cycles(self) -> int:
-        """Cycles of everything but the DRAM."""
-        return sum(self.cycles_by_unit.values())
-
-    @property
-    def bound_by(self) -> str:
-        """What takes longest."""
-        if self.dram_cycles > self.work_cycles or not self.cycles_by_unit:
-            return "dram"
-        return max(self.cycles_by_unit, key=lambda unit: self.cycles_by_unit[unit])
 
 
 def fusible(setting: Setting, kernels: Sequence[Kernel]) -> bool:
@@ -128,15 +117,23 @@ def group_cost(
         found = Evaluation(setting, one, level, pinned, sums).run()
         if found is None:
             return None
-        plans = plans or found
+        plans += found
+    schedules = {
+        plan.scheduled.contraction.signature: plan.scheduled
+        for plan in plans
+        if plan.scheduled is not None
+    }
     return GroupCost(
         kernels=tuple(kernel.name for kernel in group.kernels),
         tile=group.tile,
         level=level.name,
         pinned=tuple(sorted(pinned)),
-        plans=tuple(plans),
-        cycles_by_unit=sums.cycles_by_unit,
+        plans=tuple(plans[: len(group.kernels)]),
+        schedules=tuple(schedules.values()),
+        cycles=max(sums.work_cycles, sums.dram_cycles) + sums.fill_cycles,
+        work_cycles=sums.work_cycles,
         dram_cycles=sums.dram_cycles,
+        bound_by=sums.bound_by,
         energy_pj=sums.energy_pj,
         dram_bytes=sum(sums.dram_bytes),
         macs=sums.macs,

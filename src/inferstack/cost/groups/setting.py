@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass, replace
 
 from inferstack.core.infeasible import Infeasible
-from inferstack.cost.cost import Cost, port_cycles
+from inferstack.cost.figures import Cost, port_cycles
+from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.kernels import Kernel, KernelGraph
-from inferstack.mapping.nest import Mapping
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scheduled:
-    """The best schedule of a contraction's chunk, with the search's certificate in words."""
-
-    contraction: Contraction
-    mapping: Mapping
-    cost: Cost
-    certificate: str
-    accelerator: Accelerator
-
 
 Inner = Callable[[Contraction, Accelerator], Scheduled | Infeasible]
 """The search for a chunk's schedule."""
@@ -42,12 +29,6 @@ class Setting:
     def unit_level(self) -> Level:
         """The level that feeds the units behind the array."""
         return self.accelerator.feeding(Role.OUTPUT)
-
-    @property
-    def instances(self) -> int:
-        """Arrays side by side, over all fan-outs."""
-        sizes = (axis.size for fan_out in self.accelerator.fan_outs for axis in fan_out.axes)
-        return math.prod(sizes)
 
     def keeping_levels(self, kernels: Sequence[Kernel]) -> list[Level]:
         """Memories outside of all instances that take results, and hand them on as operands."""
@@ -92,12 +73,17 @@ class KernelPlan:
 
 
 class Sums:
-    """What a group moves and takes, in the making. dram_bytes: read, written."""
+    """What a group moves and takes, in the making. dram_bytes: read, written.
+
+    cycles_by_unit: in which the array, a port, the units or the host is what the group waits for,
+    one after the other. fill_cycles: of the array, on top.
+    """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.dram = accelerator.levels[0]
         self.macs = 0
         self.cycles_by_unit: dict[str, int] = {}
+        self.fill_cycles = 0
         self.energy_pj = 0.0
         self.dram_bytes = [0, 0]
 
@@ -115,9 +101,22 @@ class Sums:
     def run(self, cost: Cost, times: int) -> None:
         """A contraction's schedule, `times` over."""
         self.energy_pj += cost.energy_pj * times
+        self.fill_cycles += cost.fill_cycles * times
         self.macs += cost.macs * times
         self.dram_bytes[0] += cost.dram_read_bytes * times
         self.dram_bytes[1] += cost.dram_written_bytes * times
+
+    @property
+    def work_cycles(self) -> int:
+        """Of everything but the DRAM and the fill."""
+        return sum(self.cycles_by_unit.values())
+
+    @property
+    def bound_by(self) -> str:
+        """What takes longest."""
+        if self.dram_cycles > self.work_cycles or not self.cycles_by_unit:
+            return "dram"
+        return max(self.cycles_by_unit, key=lambda unit: self.cycles_by_unit[unit])
 
     @property
     def dram_cycles(self) -> int:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from inferstack.core.units import ceil_div
 from inferstack.mapping.contraction import distinct
+from inferstack.mapping.group import Tile
 from inferstack.mapping.kernels import Kernel, Port
 
 Chunk = dict[str, int]
@@ -26,26 +26,6 @@ ROW_AXIS = {2: 0, 3: 1, 4: 2}
 """Tokens of (tokens, d) and (batch, tokens, d), rows of attention and of images, by rank."""
 BATCHED_RANK = 3
 ATTENTION_RANK = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """rows: of each tile of what the group hands out; None for all. by_head: one head at a time.
-
-    columns: of attention's scores at a time, by the running maximum; None for whole rows.
-    """
-
-    rows: int | None
-    by_head: bool
-    columns: int | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether there is one tile."""
-        return self.rows is None and not self.by_head
-
-
-WHOLE = Tile(rows=None, by_head=False)
 
 
 def region(port: Port, chunk: Mapping[str, int], shapes: Shapes) -> Region:

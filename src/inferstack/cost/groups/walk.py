@@ -14,7 +14,6 @@ from inferstack.cost.groups.tiles import (
     BATCHED_RANK,
     Chunk,
     Shapes,
-    Tile,
     batch_of,
     chunks_of,
     heads_of,
@@ -22,6 +21,7 @@ from inferstack.cost.groups.tiles import (
     rows_of,
     sinks,
 )
+from inferstack.mapping.group import Tile
 from inferstack.mapping.kernels import Kernel, Port
 
 

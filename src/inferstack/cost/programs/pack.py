@@ -19,17 +19,16 @@ if TYPE_CHECKING:
 def problem(
     contraction: Contraction,
     accelerator: Accelerator,
-    epilogue: Epilogue = NO_EPILOGUE,
     whole: tuple[str, ...] = (),
     refetched: tuple[str, ...] = (),
 ) -> Integers:
-    """`packed.PROBLEM` of a contraction and its epilogue; whole, refetched as in `Tiling`."""
+    """`packed.PROBLEM` of a contraction and what follows it; whole, refetched as in `Tiling`."""
     import numpy as np
 
     from inferstack.cost.programs.packed import PROBLEM
 
-    extents = contraction.extents
-    a, b, out = (contraction.by_role(role) for role in Role)
+    extents, epilogue = contraction.extents, contraction.epilogue
+    a, b, out = (contraction.finished.by_role(role) for role in Role)
     # A weight is loaded again up to the innermost batch loop that moves it.
     weight_batch = walked = 1
     for name, extent in contraction.batch_dims:
@@ -42,7 +41,7 @@ def problem(
         "weight_batch": weight_batch,
         "input_bits": a.bits,
         "weight_bits": b.bits,
-        "output_bits": out.bits if epilogue.output_bits is None else epilogue.output_bits,
+        "output_bits": out.bits,
         "partial_sum_bits": accelerator.levels[0].partial_sum_bits,
         "weight_transposed": int(contraction.weight_transposed),
         "bias_bits": contraction.bias_bits or 0,

@@ -15,10 +15,8 @@ from inferstack.core.units import ceil_div
 from inferstack.cost.access import Access
 from inferstack.cost.programs.pack import machine
 from inferstack.hardware.accelerator import Accelerator, Role
-from inferstack.ir.graph import Graph, Operator
-from inferstack.mapping.contraction import ROW_FACTOR_BITS
-from inferstack.mapping.epilogue import ROW_KINDS, Epilogue
-from inferstack.mapping.nest import Loop, Mapping, Store
+from inferstack.mapping.epilogue import ROW_FACTOR_BITS, ROW_KINDS, Epilogue
+from inferstack.mapping.kernels import Kernel, KernelGraph
 from inferstack.mapping.tiled import BLOCK_ROWS, block, level_of
 
 VECTOR_KINDS = ("add", "gelu", "softmax", "layernorm")
@@ -65,26 +63,21 @@ class VectorCost:
     compulsory_dram_bytes: int
 
 
-def vector_operator(graph: Graph, operator: Operator) -> VectorOperator:
-    """The vector operator of a graph's operator. Raises InputError for other kinds."""
-    if operator.kind not in VECTOR_KINDS:
-        raise InputError(
-            f"operator {operator.name}", "no vector unit computes it", got=operator.kind
-        )
-    result, operands = graph.result(operator), graph.operands(operator)
-    slots = ("a", "b") if operator.kind == "add" else ("x",)
-    batch = result.shape[1] if operator.kind == "softmax" else 1
+def vector_operator(graph: KernelGraph, kernel: Kernel) -> VectorOperator:
+    """The vector operator of a kernel. Raises InputError for other kinds."""
+    if kernel.kind not in VECTOR_KINDS:
+        raise InputError(f"operator {kernel.name}", "no vector unit computes it", got=kernel.kind)
+    shape = graph.shapes[kernel.writes.tensor]
+    batch = shape[1] if kernel.kind == "softmax" else 1
     return VectorOperator(
-        name=operator.name,
-        kind=operator.kind,
+        name=kernel.name,
+        kind=kernel.kind,
         batch=batch,
-        rows=result.elements // result.shape[-1] // batch,
-        columns=result.shape[-1],
-        input_bits=tuple(operands[slot].dtype.bits for slot in slots),
-        scaled=tuple(
-            operator.kind == "add" and f"{slot}_multiplier" in operator.inputs for slot in slots
-        ),
-        output_bits=result.dtype.bits,
+        rows=math.prod(shape[:-1]) // batch,
+        columns=shape[-1],
+        input_bits=tuple(port.bits for port in kernel.reads),
+        scaled=tuple(port.slot in kernel.rescaled for port in kernel.reads),
+        output_bits=kernel.writes.bits,
     )
 
 
@@ -105,25 +98,6 @@ def vector_tile(wanted: VectorOperator, accelerator: Accelerator) -> tuple[int, 
             levers=(f"a larger {level.name}", f"no double buffering of {level.name}"),
         )
     return min(rows // BLOCK_ROWS * BLOCK_ROWS or rows, wanted.rows), width
-
-
-def vector_mapping(
-    graph: Graph, operator: Operator, accelerator: Accelerator
-) -> Mapping | Infeasible:
-    """The schedule of a vector operator: rows of the result by tiles."""
-    wanted = vector_operator(graph, operator)
-    tile = vector_tile(wanted, accelerator)
-    if isinstance(tile, Infeasible):
-        return tile
-    level = level_of(accelerator, Role.OUTPUT).name
-    loops = [Loop("head", 1)] if wanted.batch > 1 else []
-    sizes = (("row", wanted.rows, tile[0]), ("column", wanted.columns, tile[1]))
-    loops += [Loop(dim, step) for dim, extent, step in sizes if step < extent]
-    return Mapping(
-        operator=operator.name,
-        accelerator=accelerator.name,
-        nodes=(*loops, Store("a" if wanted.kind == "add" else "x", level)),
-    )
 
 
 def vector_cost(wanted: VectorOperator, accelerator: Accelerator) -> VectorCost | Infeasible:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inferstack.core.units import ceil_div
-from inferstack.cost.cost import port_cycles
+from inferstack.cost.figures import port_cycles
 from inferstack.cost.groups.setting import Setting
-from inferstack.cost.groups.tiles import WHOLE
 from inferstack.cost.groups.walk import walk
-from inferstack.cost.units import on_host, unit_work
+from inferstack.cost.programs.group import Unit, unit_of
+from inferstack.cost.units import host_cycles, on_host, unit_work
+from inferstack.hardware.accelerator import Control
+from inferstack.mapping.group import WHOLE
 from inferstack.mapping.kernels import Kernel
 
 
@@ -40,17 +42,23 @@ def floor(setting: Setting, kernels: Sequence[Kernel]) -> Floor:
     dram, array = accelerator.levels[0], accelerator.array
     read, written = compulsory_bytes(setting, kernels)
     macs = sum(kernel.contraction.macs for kernel in kernels if kernel.contraction is not None)
-    peak = array.macs_per_cycle * setting.instances
-    # What goes element by element is computed beside the array's work.
+    peak = accelerator.peak_macs_per_cycle
     works = [unit_work(kernel, kernel.space.extents, accelerator) for kernel in kernels]
+    # What goes element by element is computed beside the array's work.
     alone = sum(
         work.cycles
         for kernel, work in zip(kernels, works, strict=True)
         if kernel.whole_rows or on_host(kernel, accelerator)
     )
+    work = ceil_div(macs, peak) + alone
+    if accelerator.control is Control.PROGRAMS:
+        # The units work behind the array, on the tile before; the host does what has no instruction.
+        hosted = [k for k in kernels if unit_of(k, accelerator) is Unit.HOST]
+        alone = sum(host_cycles(k.kind, k.space.points, accelerator) for k in hosted) or alone
+        work = max(ceil_div(macs, peak), alone)
     return Floor(
         macs=macs,
-        work_cycles=ceil_div(macs, peak) + alone,
+        work_cycles=work,
         dram_cycles=max(port_cycles(dram, read, written).values()),
         energy_pj=macs * array.mac_pj
         + sum(work.energy_pj for work in works)

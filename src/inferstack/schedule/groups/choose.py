@@ -31,9 +31,10 @@ from inferstack.cost.groups.group import (
     tiled_group,
 )
 from inferstack.cost.groups.setting import Setting
-from inferstack.cost.groups.tiles import WHOLE, Tile, heads_of, rows_of, sinks
+from inferstack.cost.groups.tiles import heads_of, rows_of, sinks
 from inferstack.cost.units import on_host
 from inferstack.hardware.accelerator import Level
+from inferstack.mapping.group import WHOLE, Tile
 from inferstack.mapping.kernels import Kernel
 from inferstack.schedule.groups.bounds import floor
 
@@ -49,7 +50,8 @@ class FusionProof:
 
     groups: runs of neighbours. options: their tiles, levels and sets of pinned tensors. evaluated,
     misfits, pruned_by_bound: how many of them were costed, do not fit, or cannot pay because what
-    they must move costs as much as the best without them. partitions: ways to cut, all covered.
+    they must move costs as much as the best without them. partitions: ways to cut, all covered;
+    0 where chains were chosen one by one (programs).
     """
 
     objective: str
@@ -64,6 +66,12 @@ class FusionProof:
         """One readable line."""
         if not self.groups:
             return f"proven optimal for {self.objective}, every operator on its own"
+        if not self.partitions:
+            return (
+                f"proven optimal for {self.objective} chain by chain: {self.groups:,} distinct "
+                f"chains behind a contraction, {self.options:,} ways to fuse them, each with its "
+                "best tiles"
+            )
         return (
             f"proven optimal for {self.objective} over {self.partitions:,} partitions: "
             f"{self.groups:,} groups in {self.options:,} ways, of which {self.misfits:,} do not "

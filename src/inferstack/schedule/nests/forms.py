@@ -12,7 +12,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inferstack.cost.access import ARRAY, stationary
-from inferstack.cost.sequencer import Count, Flow, Tally, hands_on_results
+from inferstack.cost.sequencer import (
+    Count,
+    Flow,
+    Tally,
+    hands_on_results,
+    limiting_levels,
+    loads_take_time,
+)
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.mapping.contraction import Contraction
 
@@ -219,16 +226,16 @@ def _ports(
     accelerator: Accelerator,
     residency: tuple[tuple[int, ...], ...],
 ) -> list[Linear]:
-    """Cycles of the array, of its loads, and of every port, as in `cost.nest_cost`."""
+    """Cycles of the array, of its loads, and of every port, as in `sequencer_cost`."""
     first = tuple(False for _ in accelerator.fan_outs)
     rows = [_term(-1, 0, first, first, contraction, accelerator)]
     held = stationary(accelerator)
     for operand, levels in enumerate(residency):
-        if contraction.operands[operand].role is held and not accelerator.has_dma:
+        if contraction.operands[operand].role is held and loads_take_time(accelerator):
             place = len(levels)
             loads = _term(operand, place, first, first, contraction, accelerator, tiles=True)
             rows.append(loads * accelerator.array.pass_cycles)
-    for level in accelerator.levels[: 1 if accelerator.has_dma else None]:
+    for level in limiting_levels(accelerator):
         reads, writes = (
             sum((bits for (name, _), bits in side.items() if name == level.name), Linear())
             for side in (busiest.reads, busiest.writes)

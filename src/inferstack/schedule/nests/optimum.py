@@ -8,15 +8,15 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inferstack.core.errors import UnknownNameError
 from inferstack.core.infeasible import Infeasible
-from inferstack.cost.cost import Cost, nest_cost
+from inferstack.cost.cost import cost
+from inferstack.cost.figures import check_objective
+from inferstack.cost.scheduled import Certificate, Scheduled
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction
-from inferstack.mapping.nest import Mapping
+from inferstack.mapping.legality import usable_bytes
 from inferstack.mapping.shapes import check_sizes
 from inferstack.schedule.nests.blocks import Planner
 from inferstack.schedule.nests.build import mapping_of
@@ -25,7 +25,6 @@ from inferstack.schedule.nests.screen import Drafted, Packed, Screen, Tally
 from inferstack.schedule.nests.sharing import with_shares
 from inferstack.schedule.nests.size import space_size
 from inferstack.schedule.nests.skeleton import residencies, residency_of, skeletons
-from inferstack.schedule.tiles.optimum import OBJECTIVES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,56 +40,6 @@ block."""
 MOST_BLOCKS = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What a search has proven. Mappings are counted up to the order of loops between two stores.
-
-    space: in words. space_size: its mappings. misfits, pruned_by_bound, pruned_by_dominance,
-    evaluated, open: how many do not fit, cannot be better by a bound, are matched or beaten by
-    another, were costed, and have not been looked at (0 where optimal); their sum is space_size.
-    bound: no mapping of the space is better.
-    """
-
-    objective: str
-    optimal: bool
-    space: str
-    space_size: int
-    misfits: int
-    evaluated: int
-    pruned_by_bound: int
-    pruned_by_dominance: int
-    open: int
-    bound: float
-    seconds: float
-
-    def text(self) -> str:
-        """In words, the space included."""
-        proven = "proven optimal" if self.optimal else "not proven optimal"
-        left = "" if self.optimal else f", {self.open:,} open, none under {self.bound:,.6g}"
-        return (
-            f"{proven} for {self.objective}: {self.space_size:,} mappings, of which "
-            f"{self.pruned_by_dominance:,} are no better than others, {self.misfits:,} do not "
-            f"fit, {self.pruned_by_bound:,} cannot be better, {self.evaluated:,} evaluated{left}; "
-            f"the space: {self.space}"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Optimum:
-    """The best mapping, its cost, and the proof. interrupted: whether Ctrl-C was pressed."""
-
-    mapping: Mapping
-    cost: Cost
-    proof: Proof
-    interrupted: bool = False
-
-    @property
-    def gap(self) -> float:
-        """By which share the best may be worse than the true optimum; 0 where it is proven."""
-        value = self.cost.value(self.proof.objective)
-        return 0.0 if self.proof.optimal or not value else 1 - self.proof.bound / value
-
-
 def optimum(
     contraction: Contraction,
     accelerator: Accelerator,
@@ -99,7 +48,7 @@ def optimum(
     perfect: bool = False,
     most_cycles: float = math.inf,
     budget_s: float = math.inf,
-) -> Optimum | Infeasible:
+) -> Scheduled | Infeasible:
     """The best mapping of the space.
 
     perfect: only steps that divide. most_cycles: mappings of more cycles are out of the space.
@@ -107,8 +56,7 @@ def optimum(
     Ties go to less energy (for energy: to fewer cycles), then to the first in a fixed order. Raises
     UnknownNameError for an objective that does not exist, InputError for sizes that are none.
     """
-    if objective not in OBJECTIVES:
-        raise UnknownNameError("search", "objective", objective, OBJECTIVES)
+    check_objective("search", objective)
     check_sizes(contraction)
     search = _Search(contraction, accelerator, objective, perfect, most_cycles, budget_s)
     return search.run()
@@ -143,7 +91,7 @@ class _Search:
         self.opened: bool | None = None
         self.interrupted = False
 
-    def run(self) -> Optimum | Infeasible:
+    def run(self) -> Scheduled | Infeasible:
         """Both passes. Ctrl-C ends them as soon as there is a best; a second one ends all."""
         try:
             self._passes()
@@ -249,7 +197,7 @@ class _Search:
                 return False
         return True
 
-    def _found(self) -> Optimum:
+    def _found(self) -> Scheduled:
         assert self.winner is not None, "there is a best"
         planner, packed, best = self.winner
         steps: dict[str, tuple[int, ...]] = {}
@@ -259,27 +207,29 @@ class _Search:
                 steps[dim] = tuple(chain[row].tolist())
         steps = {dim: steps[dim] for dim in planner.extents}
         mapping = mapping_of(planner, packed.skeleton, steps)
-        cost = nest_cost(mapping, self.contraction, self.accelerator)
-        value = cost.value(self.objective)
+        figures = cost(mapping, self.contraction, self.accelerator)
+        value = figures.value(self.objective)
         # The search may count too much for a nest that is not canonical, and then a better one is.
         assert value <= best[0] * (1 + 1e-6), "the search counts as the model"
         if all(self.screen.hopeless(*bound) for bound, _, _ in self.open):
             self.tally.bounded += sum(left.combinations for _, _, left in self.open)
             self.open = []
         bound = min([value, *(bound for (bound, _), _, _ in self.open)])
-        return Optimum(
+        return Scheduled(
+            contraction=self.contraction,
+            accelerator=self.accelerator,
             mapping=mapping,
-            cost=cost,
-            proof=self._proof(bound, optimal=not self.open),
+            cost=figures,
+            certificate=self._proof(bound, optimal=not self.open),
             interrupted=self.interrupted,
         )
 
-    def _proof(self, bound: float, *, optimal: bool) -> Proof:
+    def _proof(self, bound: float, *, optimal: bool) -> Certificate:
         size = space_size(self.contraction, self.accelerator, self.perfect)
         tally = self.tally
         evaluated, bounded, misfits = self.counts
         left = size - evaluated - bounded - misfits - tally.misfits - tally.bounded
-        return Proof(
+        return Certificate(
             objective=self.objective,
             optimal=optimal,
             space=space_text(self.perfect),
@@ -303,7 +253,10 @@ class _Search:
                 if self.accelerator.feeding(operand.role) is level
                 for bits in [level.partial_sum_bits if operand.role == "output" else operand.bits]
             }
-            limit, demand = level.usable_bytes or 0, sum(needed.values())
+            room = usable_bytes(level, self.contraction)
+            assert room is not None, "memories on the chip are bounded"
+            # What starts or ends there takes its room first.
+            limit, demand = max(room, 0), sum(needed.values())
             if demand <= limit:
                 continue
             slot = max(needed, key=lambda slot: (needed[slot], slot))
@@ -321,7 +274,7 @@ class _Search:
         if worst is not None:
             return worst[1]
         fastest = optimum(self.contraction, self.accelerator, "latency", perfect=self.perfect)
-        assert isinstance(fastest, Optimum), "the smallest tiles fit"
+        assert isinstance(fastest, Scheduled), "the smallest tiles fit"
         return Infeasible(
             resource=f"latency of {self.contraction.name} on {self.accelerator.name}",
             demand=fastest.cost.cycles,

@@ -289,7 +289,7 @@ class Sampler:
         )
 
     def figures(self, skeletons: Integers, steps: Integers) -> Figures:
-        """What mappings cost, as `cost.nest_cost` of `mapping` says."""
+        """What mappings cost, as `cost.cost` of `mapping` says."""
         found = {name: np.empty(len(skeletons)) for name in ("energy_pj", "cycles", "dram_bytes")}
         for number in np.unique(skeletons):
             rows, skeleton = np.flatnonzero(skeletons == number), self.skeletons[number]

@@ -1,4 +1,4 @@
-"""Costs of many mappings of one skeleton at once: as `cost.nest_cost`, by the forms of the search.
+"""Costs of many mappings of one skeleton at once: as `cost.cost`, by the forms of the search.
 
 The search may count every load as the product of all loops above a store, since it walks canonical
 skeletons only. Here any skeleton may come, so loops that do not move an operand count only where
@@ -15,6 +15,7 @@ import numpy as np
 
 from inferstack.cost.access import stationary
 from inferstack.hardware.accelerator import Role
+from inferstack.mapping.legality import usable_bytes
 from inferstack.schedule.nests.blocks import Planner
 from inferstack.schedule.nests.candidates import Route
 from inferstack.schedule.nests.forms import DRAM, ENERGY, FIRST_PORT, Forms, Term
@@ -83,7 +84,8 @@ class Batch:
             level = accelerator.levels[at]
             bits = level.partial_sum_bits if of.role is Role.OUTPUT else of.bits
             used[:, at] += np.ceil(tiles[:, number] * bits / 8)
-        caps = [np.inf if v.usable_bytes is None else v.usable_bytes for v in accelerator.levels]
+        rooms = [usable_bytes(v, self.planner.contraction) for v in accelerator.levels]
+        caps = [np.inf if room is None else room for room in rooms]
         over = (used > np.array(caps)).any(axis=1) | (sides > limits).any(axis=1)
         return np.asarray(~over)
 

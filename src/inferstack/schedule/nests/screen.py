@@ -11,12 +11,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from inferstack.cost.figures import OBJECTIVES
 from inferstack.hardware.accelerator import Accelerator, Role
+from inferstack.mapping.legality import usable_bytes
 from inferstack.schedule.nests.blocks import Planner, together, undominated
 from inferstack.schedule.nests.candidates import Candidates, Draft
 from inferstack.schedule.nests.forms import Forms
 from inferstack.schedule.nests.skeleton import Skeleton, residency_of
-from inferstack.schedule.tiles.optimum import OBJECTIVES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,8 +109,9 @@ class Screen:
         self.limits = np.array(planner.frame.limits, dtype=np.float64)
         self.caps = np.array(
             [
-                np.inf if level.usable_bytes is None else level.usable_bytes
+                np.inf if room is None else room
                 for level in accelerator.levels
+                for room in [usable_bytes(level, planner.contraction)]
             ],
             dtype=np.float64,
         )

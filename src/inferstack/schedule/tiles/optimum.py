@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
 from typing import TYPE_CHECKING, Any
 
-from inferstack.core.errors import UnknownNameError
 from inferstack.core.infeasible import Infeasible
-from inferstack.cost.cost import Cost, cost, fixed_energy_pj
+from inferstack.cost.cost import cost
+from inferstack.cost.figures import OBJECTIVES, check_objective
 from inferstack.cost.programs.pack import energies, machine, problem
+from inferstack.cost.programs.tiled import fixed_energy_pj
+from inferstack.cost.scheduled import Certificate, Scheduled
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.mapping.contraction import MATMUL_DIMS, Contraction
-from inferstack.mapping.epilogue import NO_EPILOGUE, Epilogue
-from inferstack.mapping.nest import Mapping
 from inferstack.mapping.tiled import Tiling, block, level_of, tiled_mapping
 
 if TYPE_CHECKING:
@@ -22,66 +22,28 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
     Array = npt.NDArray[Any]
 
-OBJECTIVES = ("latency", "energy", "edp", "dram_bytes")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """What a search has proven.
-
-    space: the stated space in words; space_size: its mappings. misfits, evaluated,
-    pruned_by_bound, pruned_by_dominance: how many of them do not fit, were costed, were proven to
-    be worse than the best by a bound, or walk the same tiles as another; their sum is space_size.
-    """
-
-    objective: str
-    optimal: bool
-    space: str
-    space_size: int
-    misfits: int
-    evaluated: int
-    pruned_by_bound: int
-    pruned_by_dominance: int
-
-    def text(self) -> str:
-        """One readable line."""
-        proven = "proven optimal" if self.optimal else "not proven optimal"
-        return (
-            f"{proven} for {self.objective}: {self.space_size:,} mappings, of which "
-            f"{self.misfits:,} do not fit, {self.pruned_by_dominance:,} repeat others, "
-            f"{self.pruned_by_bound:,} cannot be better, {self.evaluated:,} evaluated"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The best mapping, its cost, and the proof."""
-
-    mapping: Mapping
-    cost: Cost
-    certificate: Certificate
-
-
-def tile_options(extent: int, step: int) -> Integers:
-    """Multiples of the block below the extent, and the extent."""
+def tile_options(extent: int, step: int, perfect: bool = False) -> Integers:
+    """Multiples of the block below the extent, and the extent. perfect: only those that divide."""
     import numpy as np
 
-    return np.array([*range(step, extent, step), extent], dtype=np.int64)
+    sizes = [size for size in range(step, extent, step) if not perfect or extent % size == 0]
+    return np.array([*sizes, extent], dtype=np.int64)
 
 
 def search(
     contraction: Contraction,
     accelerator: Accelerator,
     objective: str = "latency",
-    epilogue: Epilogue = NO_EPILOGUE,
     *,
     rest: tuple[float, float] = (0.0, 0.0),
+    perfect: bool = False,
     prune: bool = True,
-) -> Found | Infeasible:
-    """The best tiled schedule, with `epilogue` fused to it.
+) -> Scheduled | Infeasible:
+    """The best tiled schedule, with what follows the contraction fused to it.
 
-    rest: cycles and energy (pJ) that come on top, so that EDP is that of the whole. prune False
-    costs every mapping that fits (to check the search).
+    rest: cycles and energy (pJ) that come on top, so that EDP is that of the whole. perfect: only
+    tiles that divide. prune False costs every mapping that fits (to check the search).
 
     Ties go to fewer cycles, fewer bytes of DRAM, then the smallest tile along m, n, k and the first
     order of `packed.ORDERS`. Raises UnknownNameError for an objective that does not exist.
@@ -91,53 +53,60 @@ def search(
     from inferstack.cost.programs.packed import ORDERS
     from inferstack.schedule.tiles import enumerate as kernel
 
-    if objective not in OBJECTIVES:
-        raise UnknownNameError("search", "objective", objective, OBJECTIVES)
-    q, p = problem(contraction, accelerator, epilogue), machine(accelerator, epilogue)
-    options = _options(contraction, accelerator, epilogue)
+    check_objective("search", objective)
+    started = time.perf_counter()
+    epilogue = contraction.epilogue
+    q, p = problem(contraction, accelerator), machine(accelerator, epilogue)
+    options = _options(contraction, accelerator, perfect)
     best, counts = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64)
-    pj = energies(accelerator, fixed_energy_pj(contraction, accelerator, epilogue))
+    pj = energies(accelerator, fixed_energy_pj(contraction, accelerator))
     more, kind = np.array(rest, dtype=np.float64), OBJECTIVES.index(objective)
     value = kernel.search(*options, kind, q, p, pj, more, prune, best, counts)
     if value < 0:
-        return _infeasible(contraction, accelerator, options, epilogue)
+        return _infeasible(contraction, accelerator, options)
     tm, tn, tk, order = best.tolist()
     tiling = Tiling(tile=(tm, tn, tk), order=ORDERS[order])
     mapping = tiled_mapping(contraction, accelerator, tiling, epilogue.names)
-    return Found(
+    found = cost(mapping, contraction, accelerator)
+    return Scheduled(
+        contraction=contraction,
+        accelerator=accelerator,
         mapping=mapping,
-        cost=cost(mapping, contraction, accelerator, epilogue),
+        cost=found,
         certificate=Certificate(
             objective=objective,
             optimal=True,
-            space=_space(epilogue),
+            space=_space(contraction, perfect),
             space_size=int(counts.sum()),
             misfits=int(counts[kernel.MISFITS]),
             evaluated=int(counts[kernel.EVALUATED]),
             pruned_by_bound=int(counts[kernel.BOUNDED]),
             pruned_by_dominance=int(counts[kernel.DOMINATED]),
+            open=0,
+            bound=found.value(objective),
+            seconds=time.perf_counter() - started,
         ),
     )
 
 
-def _space(epilogue: Epilogue) -> str:
-    rows = ", n whole" if epilogue.whole_rows else ""
-    return f"tiles of whole blocks or the whole extent{rows}, all 6 orders"
+def _space(contraction: Contraction, perfect: bool) -> str:
+    sizes = "that divide the extent" if perfect else "or the whole extent"
+    rows = ", n whole" if contraction.epilogue.whole_rows else ""
+    return f"tiles of whole blocks {sizes}{rows}, all 6 orders"
 
 
 def _options(
-    contraction: Contraction, accelerator: Accelerator, epilogue: Epilogue
+    contraction: Contraction, accelerator: Accelerator, perfect: bool
 ) -> tuple[Integers, Integers, Integers]:
     extents, size = contraction.extents, block(accelerator)
-    m, n, k = (tile_options(extents[dim], size.get(dim, size["n"])) for dim in MATMUL_DIMS)
-    return m, n[-1:] if epilogue.whole_rows else n, k
+    m, n, k = (tile_options(extents[d], size.get(d, size["n"]), perfect) for d in MATMUL_DIMS)
+    return m, n[-1:] if contraction.epilogue.whole_rows else n, k
 
 
 def _infeasible(
     contraction: Contraction,
     accelerator: Accelerator,
     options: tuple[Integers, Integers, Integers],
-    epilogue: Epilogue,
 ) -> Infeasible:
     """Why not even the smallest tile fits: the level that is most over its limit."""
     from inferstack.mapping import legality
@@ -153,6 +122,7 @@ def _infeasible(
     levers = [f"at least {found.demand * factor} bytes of {level}"]
     if held.double_buffered and found.demand <= (held.capacity_bytes or 0):
         levers.append(f"no double buffering of {level}")
+    epilogue = contraction.epilogue
     if epilogue.whole_rows and held.name == level_of(accelerator, Role.OUTPUT).name:
         levers.append(f"{' and '.join(epilogue.names)} unfused, so that rows need not be whole")
     return Infeasible(
