@@ -34,6 +34,10 @@ class Role(StrEnum):
     OUTPUT = "output"
 
 
+DATAFLOWS = (*(f"{role.value} stationary" for role in Role), "row stationary")
+"""What an array may keep: one operand, or (row stationary) none that the cost must know."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """One memory. capacity_bytes None: without bound (DRAM).

@@ -17,6 +17,7 @@ from inferstack.core.provenance import Claim, Source
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware import schema
 from inferstack.hardware.accelerator import (
+    DATAFLOWS,
     Accelerator,
     Array,
     Axis,
@@ -91,6 +92,8 @@ def accelerator_of(content: Mapping[str, Any], path: Path) -> Accelerator:
         checked = schema.AcceleratorFile.model_validate(content)
     except ValidationError as failure:
         raise _explained(path, content, failure) from None
+    if (name := checked.array.dataflow) not in DATAFLOWS:
+        raise UnknownNameError(f"{path}, array.dataflow", "dataflow", name, DATAFLOWS)
     accelerator = _built(checked, _collected(path, checked))
     _check_control(path, accelerator)
     _check_roles(path, accelerator)

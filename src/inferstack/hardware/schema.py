@@ -78,6 +78,7 @@ class ArrayFile(_Strict):
     rows: Number[Whole]
     columns: Number[Whole]
     dataflow: Word
+    """A name of `accelerator.DATAFLOWS`; `hardware.load` checks it."""
     row_dims: Dims
     column_dims: Dims
     pass_cycles: Number[Whole]
