@@ -186,6 +186,12 @@ def load_mapping(path: Path) -> tuple[Mapping, Contraction]:
     Whether the mapping makes sense and fits, `cost.cost` says.
     """
     content = read_yaml(path, MappingError)
+    if not isinstance(content, dict) or not {"contraction", "nest"} & set(content):
+        raise MappingError(
+            f"{path}", "not a mapping of inferstack",
+            need="operator, accelerator, contraction, nest",
+            hint="`inferstack map MODEL --out FOLDER` writes mappings to start from",
+        )  # fmt: skip
     try:
         file = _MappingFile.model_validate(content)
     except ValidationError as failure:
