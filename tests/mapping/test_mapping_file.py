@@ -142,7 +142,7 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
     else:
         for file in tmp_path.iterdir():
             file.unlink()
-        path.write_bytes(b"" if damage == "empty" else b"no database at all " * 300)
+        path.write_bytes(b"" if damage == "empty" else b"SQLite format 3\0" + b"torn " * 999)
     again = stored_optimum(WANTED, TARGET, "edp", store)
     assert isinstance(again, Scheduled)
     assert (again.mapping, again.cost) == (first.mapping, first.cost)
@@ -194,3 +194,25 @@ def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
     assert [worker.wait(timeout=60) for worker in workers] == [0, 0]
     store = OptimumStore(path)
     assert all(store.read(f"{name}{number}") for name in "ab" for number in range(50))
+
+
+def test_a_file_of_the_users_is_no_store_and_stays_as_it_is(tmp_path: Path) -> None:
+    text, other = tmp_path / "x.txt", tmp_path / "other.sqlite"
+    text.write_text("a sentence of mine\n")
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE mine (a TEXT)")
+    connection.commit()
+    connection.close()
+    for path in (text, other):
+        before = path.read_bytes()
+        with pytest.raises(InputError, match="is not a store of inferstack"):
+            OptimumStore(path)
+        assert path.read_bytes() == before
+
+
+def test_a_damaged_store_is_kept_aside(tmp_path: Path) -> None:
+    path = tmp_path / "optima.sqlite"
+    torn = b"SQLite format 3\0" + b"torn " * 999
+    path.write_bytes(torn)
+    OptimumStore(path)
+    assert (tmp_path / "optima.sqlite.damaged1").read_bytes() == torn

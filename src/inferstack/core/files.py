@@ -22,3 +22,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def move_aside(path: Path, suffixes: tuple[str, ...] = ("",)) -> Path:
+    """Renames a damaged file of ours, and its companions, to a free name, which is returned."""
+    number = 1
+    while any(Path(f"{path}.damaged{number}{suffix}").exists() for suffix in suffixes):
+        number += 1
+    aside = Path(f"{path}.damaged{number}")
+    for suffix in suffixes:
+        if Path(f"{path}{suffix}").exists():
+            os.rename(f"{path}{suffix}", f"{aside}{suffix}")
+    return aside

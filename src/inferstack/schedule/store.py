@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inferstack.core.errors import InputError
+from inferstack.core.files import move_aside
 from inferstack.core.infeasible import Infeasible
 from inferstack.cost.cost import cost
 from inferstack.cost.scheduled import Certificate, Scheduled
@@ -30,6 +31,7 @@ FORMAT = 1
 MODEL = 3
 """Of costs and of the space: entries of another one are never found."""
 PATIENCE_S = 30.0
+_SQLITE = b"SQLite format 3\0"
 
 
 class OptimumStore:
@@ -43,14 +45,17 @@ class OptimumStore:
     def _open(self) -> None:
         try:
             self._prepare()
-        except sqlite3.DatabaseError as failure:
-            if isinstance(failure, sqlite3.OperationalError) and "locked" in str(failure):
-                raise
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        except sqlite3.OperationalError as failure:
+            raise InputError(
+                f"--store {self.path}", "the store cannot be used", got=str(failure),
+                hint="wait until it is free, or name a file that you may write",
+            ) from None  # fmt: skip
+        except sqlite3.DatabaseError:
+            move_aside(self.path, ("", "-wal", "-shm"))
             self._prepare()
 
     def _prepare(self) -> None:
+        self._refuse_foreign()
         with self._connected() as connection:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if version > FORMAT:
@@ -66,6 +71,24 @@ class OptimumStore:
                 "CREATE TABLE IF NOT EXISTS optima (key TEXT PRIMARY KEY, content TEXT NOT NULL)"
             )
             connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _refuse_foreign(self) -> None:
+        """Raises InputError where the file is another's: it is neither changed nor deleted."""
+        where, hint = f"--store {self.path}", "name a new file; this one is left as it is"
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(where, "is not a file", hint=hint)
+        if not self.path.exists() or not self.path.stat().st_size:
+            return
+        with self.path.open("rb") as file:
+            ours = file.read(len(_SQLITE)) == _SQLITE
+        if ours:
+            with self._connected() as connection:
+                names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+            ours = not names or "optima" in names
+        if not ours:
+            raise InputError(
+                where, "is not a store of inferstack", need="a store, or no file", hint=hint
+            )
 
     def _connected(self) -> _Connection:
         return _Connection(self.path)
