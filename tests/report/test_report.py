@@ -20,7 +20,7 @@ from inferstack.optimize.result import Optimization
 from inferstack.report import format as shown
 from inferstack.report.html import to_html, write_report
 from inferstack.report.json import SCHEMA_VERSION, to_json
-from inferstack.report.path import check_report_path
+from inferstack.report.path import check_apart, check_report_path
 from inferstack.report.table import to_tables
 
 HOSTILE = "<img src=x onerror=alert(1)>&</script>[bold]{0}"
@@ -304,3 +304,12 @@ def test_accuracy_by_length_stands_in_every_form_of_the_report(
         }
         for part in parts
     ]
+
+
+@pytest.mark.parametrize("out", ["model", "model/inside", "link", "model/../model"])
+def test_results_never_lie_in_the_folder_of_the_model(tmp_path: Path, out: str) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    with pytest.raises(InputError, match="lies in the folder of the model"):
+        check_apart(tmp_path / out, tmp_path / "model")
+    check_apart(tmp_path / "apart", tmp_path / "model")

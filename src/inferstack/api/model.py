@@ -186,7 +186,7 @@ class Model(Shown):
         from inferstack.models.scenario import check_size
         from inferstack.optimize.evaluation import weakness
         from inferstack.optimize.stack import STAGES, Request, calibrating_of
-        from inferstack.report.path import check_folder
+        from inferstack.report.path import check_apart, check_folder
 
         check_size("--seq-len", whole("--seq-len", seq_len))
         model = self._checkpoint()
@@ -203,6 +203,7 @@ class Model(Shown):
             folder=folder,
         )
         check_folder(folder)
+        check_apart(folder, model)
         if weak := weakness(calibrating_of(request)):
             (told or warn)(weak)
         if started is not None:

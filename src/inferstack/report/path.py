@@ -37,3 +37,13 @@ def check_folder(folder: Path, flag: str = "--out") -> None:
         raise InputError(where, what, need="a folder, made if need be")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(where, f"{existing} cannot be written", hint="choose another folder")
+
+
+def check_apart(folder: Path, model: Path, flag: str = "--out") -> None:
+    """Raises InputError where results would lie in the model's own folder, by whatever name."""
+    written, read = folder.resolve(), model.resolve()
+    if written == read or read in written.parents:
+        raise InputError(
+            f"{flag} {folder}", "lies in the folder of the model, which would be overwritten",
+            got=str(read), need="another folder", hint=f"try {flag} {folder.name}-optimized",
+        )  # fmt: skip
