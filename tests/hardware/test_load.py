@@ -270,7 +270,7 @@ def test_one_level_alone_is_not_enough(tmp_path: Path) -> None:
 
 def test_a_dataflow_without_meaning_is_refused(tmp_path: Path) -> None:
     assert _message(tmp_path, HEAD + "array: {dataflow: weight_stationary}") == (
-        "mine.yaml, array.dataflow: unknown dataflow; got 'weight_stationary'\n\nhint: did you mean "
-        "'weight stationary'? dataflows known: input stationary, output stationary, row "
+        "mine.yaml, array.dataflow: unknown dataflow; got 'weight_stationary'\n\nhint: did you "
+        "mean 'weight stationary'? dataflows known: input stationary, output stationary, row "
         "stationary, weight stationary"
     )
