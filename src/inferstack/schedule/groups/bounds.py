@@ -52,7 +52,7 @@ def floor(setting: Setting, kernels: Sequence[Kernel]) -> Floor:
     )
     work = ceil_div(macs, peak) + alone
     if accelerator.control is Control.PROGRAMS:
-        # The units work behind the array, on the tile before; what has no instruction is the host's.
+        # The units work behind the array, on the tile before; the host does all else.
         hosted = [k for k in kernels if unit_of(k, accelerator) is Unit.HOST]
         alone = sum(host_cycles(k.kind, k.space.points, accelerator) for k in hosted) or alone
         work = max(ceil_div(macs, peak), alone)
