@@ -92,19 +92,24 @@ def _with_live_bytes(made: Layout, readers: Sequence[Sequence[int]]) -> Layout:
     """
     walk, kernels = made.walk, made.kernels
     moves = [walk.kernel_moves(kernel) for kernel in kernels]
-    live = [0] * len(kernels)
+    live = [0] * len(made.chains)
+
+    def keep(first: int, last: int, size: int) -> None:
+        """While a chain works, all that any of its kernels reads or makes is there."""
+        for number, (start, end) in enumerate(made.chains):
+            if first < end and last >= start:
+                live[number] += size
+
     for writer, kernel in enumerate(kernels):
         if not made.stays[writer]:
             continue
-        size = walk.size_bytes(kernel, kernel.writes)
         kept_on = any(moves[n] != moves[writer] for n in readers[writer])
         last = len(kernels) - 1 if kept_on else max(readers[writer])
-        for number in range(writer, last + 1):
-            live[number] += size
-    for number in _of_columns(made):
-        live[number] += made.partial_bytes
-    by_chain = tuple(max(live[start:end]) for start, end in made.chains)
-    return replace(made, live_bytes=by_chain)
+        keep(writer, last, walk.size_bytes(kernel, kernel.writes))
+    columns = _of_columns(made)
+    if columns:
+        keep(columns[0], columns[-1], made.partial_bytes)
+    return replace(made, live_bytes=tuple(live))
 
 
 def _of_columns(made: Layout) -> list[int]:

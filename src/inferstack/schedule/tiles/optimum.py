@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from inferstack.core.infeasible import Infeasible
+from inferstack.core.units import ceil_div
 from inferstack.cost.cost import cost
 from inferstack.cost.figures import OBJECTIVES, check_objective
 from inferstack.cost.programs.pack import energies, machine, problem
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 
 
 def tile_options(extent: int, step: int, perfect: bool = False) -> Integers:
-    """Multiples of the block below the extent, and the extent. perfect: only those that divide."""
+    """Multiples of the block below the extent, and the extent.
+
+    perfect: only those whose blocks divide the extent's blocks.
+    """
     import numpy as np
 
-    sizes = [size for size in range(step, extent, step) if not perfect or extent % size == 0]
+    blocks = ceil_div(extent, step)
+    sizes = [step * n for n in range(1, blocks) if not perfect or blocks % n == 0]
     return np.array([*sizes, extent], dtype=np.int64)
 
 
@@ -90,7 +95,7 @@ def search(
 
 
 def _space(contraction: Contraction, perfect: bool) -> str:
-    sizes = "that divide the extent" if perfect else "or the whole extent"
+    sizes = "that divide the extent's blocks" if perfect else "or the whole extent"
     rows = ", n whole" if contraction.epilogue.whole_rows else ""
     return f"tiles of whole blocks {sizes}{rows}, all 6 orders"
 
