@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from inferstack.core.errors import AcceleratorError, InferStackError, UnknownNameError
+from inferstack.hardware.accelerator import Control
 from inferstack.hardware.load import load_accelerator
 from inferstack.hardware.names import library_names
+from inferstack.mapping.shapes import attention_scores, convolution, matmul
 from inferstack.ops.registry import rules
+from inferstack.ops.rule import CONTRACTION_LOOPS
 
 HEAD = "extends: gemmini\nname: mine\n"
 
@@ -273,4 +276,46 @@ def test_a_dataflow_without_meaning_is_refused(tmp_path: Path) -> None:
         "mine.yaml, array.dataflow: unknown dataflow; got 'weight_stationary'\n\nhint: did you "
         "mean 'weight stationary'? dataflows known: input stationary, output stationary, row "
         "stationary, weight stationary"
+    )
+
+
+def test_the_level_that_feeds_the_units_is_said_and_checked(tmp_path: Path) -> None:
+    """Eyeriss's rows meet in its global buffer: 48 bytes of sums in an element hold no row."""
+    assert load_accelerator("eyeriss").unit_level.name == "global_buffer"
+    assert load_accelerator("gemmini-ibert").unit_level.name == "accumulator"
+    head = "extends: eyeriss\nname: mine\nvector_unit: {level: "
+    assert _message(tmp_path, head + "global_bufer}").startswith(
+        "mine.yaml, vector_unit.level: unknown level; got 'global_bufer'\n\nhint: did you mean"
+    )
+    assert _message(tmp_path, head + "filters}") == (
+        "mine.yaml, vector_unit.level: holds no outputs; got filters, "
+        "need one of dram, global_buffer, sums"
+    )
+
+
+def test_a_machine_that_runs_programs_moves_by_an_engine(tmp_path: Path) -> None:
+    assert load_accelerator("gemmini-ibert").control is Control.PROGRAMS
+    message = _message(tmp_path, "extends: peers-target\nname: mine\ncontrol: programs\n")
+    assert message.startswith("mine.yaml, dma: missing: a machine that runs programs")
+
+
+def test_dimensions_along_axes_are_loops_of_operators(tmp_path: Path) -> None:
+    made = (
+        matmul(m=2, n=2, k=2),
+        attention_scores(heads=2, kv_heads=1, m=2, n=2, k=2),
+        convolution(n=2, c=2, p=2, q=2, r=2, s=2),
+    )
+    assert {name for one in made for name, _ in one.dims} == set(CONTRACTION_LOOPS)
+    assert _message(tmp_path, HEAD + "array: {row_dims: [kk]}").startswith(
+        "mine.yaml, array.row_dims: unknown dimension; got 'kk'\n\nhint: did you mean 'k'?"
+    )
+    assert _message(tmp_path, HEAD + "array: {row_dims: [k, k]}") == (
+        "mine.yaml, array.row_dims: a dimension stands there twice; got k"
+    )
+
+
+def test_partial_sums_have_widths_of_whole_bytes(tmp_path: Path) -> None:
+    assert _message(tmp_path, HEAD + "levels: {dram: {partial_sum_bits: [7, survey]}}") == (
+        "mine.yaml, levels.dram.partial_sum_bits: no width of a partial sum, which lies in memory "
+        "as whole bytes; got 7, need one of 8, 16, 24, 32, 40, 48, 64"
     )

@@ -123,13 +123,15 @@ class VectorUnit:
         1, add 1). A kind that is absent is not supported and falls back to the host.
     lanes: elements per cycle and pass. row_overhead_cycles: by kind, cycles per row for the
         reductions' latency, division and square root.
-    energy_pj: by kind, per element.
+    energy_pj: by kind, per element. level: the memory that feeds it; None: the innermost that holds
+        outputs.
     """
 
     lanes: int
     passes: Mapping[str, int]
     row_overhead_cycles: Mapping[str, int]
     energy_pj: Mapping[str, float]
+    level: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +234,13 @@ class Accelerator:
     def feeding(self, role: Role) -> Level:
         """The innermost level that holds `role`: the one that the array reads and writes."""
         return next(level for level in reversed(self.levels) if role in level.holds)
+
+    @property
+    def unit_level(self) -> Level:
+        """The level that feeds the units behind the array."""
+        unit = self.vector_unit
+        named = None if unit is None else unit.level
+        return self.feeding(Role.OUTPUT) if named is None else self.level(named)
 
     def level(self, name: str) -> Level:
         """The level of that name. Raises UnknownNameError."""

@@ -17,7 +17,6 @@ from inferstack.core.provenance import Claim, Source
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware import schema
 from inferstack.hardware.accelerator import (
-    DATAFLOWS,
     Accelerator,
     Array,
     Axis,
@@ -30,8 +29,8 @@ from inferstack.hardware.accelerator import (
     Role,
     VectorUnit,
 )
+from inferstack.hardware.checks import check_description
 from inferstack.hardware.names import LIBRARY, library_names
-from inferstack.ops.registry import rules
 
 _CAPACITY_HINT = "write an integer number of bytes (262144), or 256 KiB with a space"
 _PAIR_HINT = (
@@ -92,13 +91,8 @@ def accelerator_of(content: Mapping[str, Any], path: Path) -> Accelerator:
         checked = schema.AcceleratorFile.model_validate(content)
     except ValidationError as failure:
         raise _explained(path, content, failure) from None
-    if (name := checked.array.dataflow) not in DATAFLOWS:
-        raise UnknownNameError(f"{path}, array.dataflow", "dataflow", name, DATAFLOWS)
     accelerator = _built(checked, _collected(path, checked))
-    _check_control(path, accelerator)
-    _check_roles(path, accelerator)
-    _check_fan_outs(path, accelerator)
-    _check_kinds(path, checked)
+    check_description(path, accelerator)
     return accelerator
 
 
@@ -323,78 +317,9 @@ def _vector_unit(unit: schema.VectorUnitFile) -> VectorUnit:
         passes={kind: row.passes.value for kind, row in unit.kinds.items()},
         row_overhead_cycles={k: row.row_overhead_cycles.value for k, row in unit.kinds.items()},
         energy_pj={kind: row.energy_pj.value for kind, row in unit.kinds.items()},
+        level=unit.level,
     )
 
 
 def _values(numbers: Mapping[str, schema.Number[T]]) -> dict[str, T]:
     return {name: number.value for name, number in numbers.items()}
-
-
-def _check_control(path: Path, accelerator: Accelerator) -> None:
-    """Programs move data by DMA requests, whose figures must be there."""
-    if accelerator.control is Control.PROGRAMS and not accelerator.has_dma:
-        raise AcceleratorError(
-            f"{path}, dma",
-            "missing: a machine that runs programs moves data by a DMA engine",
-            hint="add `dma` (see gemmini), or write control: sequencer",
-        )
-
-
-def _check_roles(path: Path, accelerator: Accelerator) -> None:
-    """The outermost level holds everything, and each operand has a bounded level on the chip."""
-    outer, *inner = accelerator.levels
-    for role in Role:
-        if role not in outer.holds:
-            raise AcceleratorError(
-                f"{path}, levels.{outer.name}.holds",
-                "the outermost level does not hold every operand",
-                got=", ".join(sorted(outer.holds)),
-                need="input, output, weight",
-            )
-        if not any(role in level.holds for level in inner):
-            raise AcceleratorError(
-                f"{path}, levels",
-                f"a level is missing: no level on the chip holds the {role}",
-                got=", ".join(level.name for level in accelerator.levels),
-                hint=f"add {role} to the `holds` of a level below {outer.name}",
-            )
-    for level in inner:
-        if level.capacity_bytes is None:
-            raise AcceleratorError(
-                f"{path}, levels.{level.name}.capacity_bytes", "missing", need="bytes"
-            )
-
-
-def _check_kinds(path: Path, file: schema.AcceleratorFile) -> None:
-    """Operators that units or the host are said to compute exist: a typo would just be ignored."""
-    tables: dict[str, Mapping[str, object]] = {}
-    if file.vector_unit is not None:
-        tables["vector_unit.kinds"] = file.vector_unit.kinds
-    if file.host is not None:
-        tables["host.cycles_per_element"] = file.host.cycles_per_element
-    for where, kinds in tables.items():
-        for kind in kinds:
-            if kind not in rules():
-                raise UnknownNameError(f"{path}, {where}", "operator kind", kind, rules())
-
-
-def _check_fan_outs(path: Path, accelerator: Accelerator) -> None:
-    """Levels that are named exist, and no two axes share a name."""
-    known = [level.name for level in accelerator.levels]
-    for name in accelerator.forwards_to:
-        if name not in known:
-            raise UnknownNameError(f"{path}, forwards_to", "level", name, known)
-    names = {"row", "column"}
-    for fan_out in accelerator.fan_outs:
-        where = f"{path}, fan_outs.{fan_out.below}"
-        if fan_out.below not in known:
-            raise UnknownNameError(where, "level", fan_out.below, known)
-        for axis in fan_out.axes:
-            if axis.name in names:
-                raise AcceleratorError(
-                    f"{where}.{axis.name}",
-                    "two axes share a name",
-                    got=axis.name,
-                    need="a name other than " + ", ".join(sorted(names)),
-                )
-            names.add(axis.name)

@@ -104,6 +104,7 @@ class UnitFile(_Strict):
 class VectorUnitFile(_Strict):
     """The units behind the accumulator, by operator kind."""
 
+    level: Word | None = None
     lanes: Number[Whole]
     kinds: Annotated[dict[Word, UnitFile], Field(min_length=1)]
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
+CONTRACTION_LOOPS = ("batch", "g", "r", "m", "n", "k", "p", "q", "c", "s")
+"""Names of the loops of what an array computes: matmuls m, n, k; attention's products with batch,
+groups of heads g and heads of a group r; convolutions batch, g, n, p, q, c, r, s."""
 OUTPUT = "out"
 """The slot name of an operator's result."""
 

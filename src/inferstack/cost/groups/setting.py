@@ -28,7 +28,7 @@ class Setting:
     @property
     def unit_level(self) -> Level:
         """The level that feeds the units behind the array."""
-        return self.accelerator.feeding(Role.OUTPUT)
+        return self.accelerator.unit_level
 
     def keeping_levels(self, kernels: Sequence[Kernel]) -> list[Level]:
         """Memories outside of all instances that take results, and hand them on as operands."""
