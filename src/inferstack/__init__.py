@@ -15,6 +15,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "layers": "inferstack.api.model",
     "load": "inferstack.api.model",
     "Model": "inferstack.api.model",
     "Counts": "inferstack.api.counts",

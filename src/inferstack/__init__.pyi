@@ -9,6 +9,7 @@ from inferstack.api.layer import Layer as Layer
 from inferstack.api.machine import Machine as Machine
 from inferstack.api.machine import machine as machine
 from inferstack.api.model import Model as Model
+from inferstack.api.model import layers as layers
 from inferstack.api.model import load as load
 from inferstack.api.names import machine_names as machine_names
 from inferstack.api.names import method_names as method_names

@@ -205,7 +205,7 @@ def test_a_wrong_mapping_says_what_is_wrong(
 
 def test_flags_that_need_something(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["map"]) == 2
-    assert "MODEL: is missing; need a model's name or folder, or --score" in capsys.readouterr().err
+    assert "MODEL: is missing; need a model's name or folder, a file of" in capsys.readouterr().err
     assert main([*SMALL, "--export", "accelforge"]) == 2
     assert "--export: needs a folder to write to" in capsys.readouterr().err
     assert main([*SMALL, "--export", "acelforge", "--out", str(tmp_path / "out")]) == 2

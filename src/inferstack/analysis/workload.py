@@ -21,6 +21,8 @@ from inferstack.models.architecture import (
     preset_names,
 )
 from inferstack.models.hugging_face import read_architecture
+from inferstack.models.layers import ARCHITECTURE as LAYERS
+from inferstack.models.layers import LayerSet, is_layer_file, layers_of, read_layers
 from inferstack.models.scenario import Phase, Scenario, check_size
 from inferstack.models.weight_type import WeightType
 
@@ -149,12 +151,15 @@ def analyze(workload: Workload, convention: Convention = EXACT) -> Analysis:
 
 
 def find_model(name: str, *, image_size: int | None = None) -> Model:
-    """The preset of that name, or the model whose config.json stands in that folder.
+    """The preset of that name, the model whose config.json stands in that folder, or the layers of
+    a file.
 
     image_size: for models that see images. Raises UnknownNameError for what is neither, InputError
     for an image size that makes no sense, CheckpointError for a folder that cannot be read.
     """
     folder, weights = None, None
+    if is_layer_file(name):
+        return _layers(Path(name).stem, read_layers(Path(name)), image_size)
     try:
         architecture, config = architecture_of(name)
     except UnknownNameError:
@@ -172,6 +177,17 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
     return Model(
         name=name, architecture=architecture, config=config, folder=folder, weights=weights
     )
+
+
+def layer_model(texts: Sequence[str]) -> Model:
+    """The layers of `--layer` flags as a model. Raises InputError."""
+    return _layers("layers", layers_of(texts), None)
+
+
+def _layers(name: str, layers: LayerSet, image_size: int | None) -> Model:
+    if image_size is not None:
+        raise InputError(f"--image-size {image_size}", "layers say their own sizes")
+    return Model(name=name, architecture=LAYERS, config=layers)
 
 
 def workloads(

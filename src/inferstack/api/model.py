@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferstack.analysis.workload import Model as Found
-from inferstack.analysis.workload import Workload, check_mask, find_model, workloads
+from inferstack.analysis.workload import (
+    Workload,
+    check_mask,
+    find_model,
+    layer_model,
+    workloads,
+)
 from inferstack.api.arguments import chosen, lengths_of, name_or_path, sentence_list, whole
 from inferstack.api.choices import Mask, Task
 from inferstack.api.counts import Counts, count
@@ -16,6 +22,7 @@ from inferstack.api.machine import Machine, machine_of
 from inferstack.api.shown import Record, Shown
 from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.progress import Progress, silent
+from inferstack.models.layers import LayerSet
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -144,7 +151,9 @@ class Model(Shown):
         pairs = None if mask is None else chosen("--mask", mask, Mask, "mask")
         check_mask(self._found, pairs)
         workload = self._workload(seq_len, phase, batch)
-        notes = (FULL_RECTANGLES,) if workload.task is Task.PREFILL else ()
+        notes = [FULL_RECTANGLES] if workload.task is Task.PREFILL else []
+        if isinstance(self._found.config, LayerSet):
+            notes.append(f"layers read as {self._found.config.read_as}")
         graph = workload.graph()
         search = Search(
             objective=objective,
@@ -154,7 +163,7 @@ class Model(Shown):
             workers=workers,
             store=None if store is None else Path(store),
         )
-        return planned(graph, machine_of(on), search, progress, notes)
+        return planned(graph, machine_of(on), search, progress, tuple(notes))
 
     def optimize(
         self,
@@ -277,7 +286,8 @@ class Model(Shown):
 
 
 def load(name_or_folder: str | Path, *, image_size: int | None = None) -> Model:
-    """A named model, or the checkpoint in a Hugging Face folder; its weights are read when needed.
+    """A named model, the checkpoint in a Hugging Face folder (its weights are read when needed), or
+    the layers of a file: CSV of SCALE-Sim, YAML of Timeloop or of ours.
 
     image_size: height and width in pixels, for models that see images. Raises UnknownNameError for
     a name that does not exist, CheckpointError for a folder that cannot be read.
@@ -285,6 +295,11 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None) -> Model:
     asked = name_or_path("MODEL", name_or_folder)
     given = f"{asked}/" if isinstance(asked, Path) else asked
     return Model(find_model(given, image_size=image_size))
+
+
+def layers(*specs: str) -> Model:
+    """Layers by themselves, such as layers("matmul:m=512,k=768,n=3072"). Raises InputError."""
+    return Model(layer_model(specs))
 
 
 def texts(

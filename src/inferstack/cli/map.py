@@ -36,8 +36,18 @@ def register(app: typer.Typer) -> None:
         model: Annotated[
             str | None,
             typer.Argument(
-                help="A model's name, or a Hugging Face folder with config.json.",
+                help="A model's name, a Hugging Face folder with config.json, or a file of layers: "
+                "SCALE-Sim's CSV, Timeloop's problem, a YAML list.",
                 autocompletion=completion.models,
+            ),
+        ] = None,
+        layer: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="KIND:SIZE=N,...",
+                help="Map this layer instead of a model; may be given several times: "
+                "matmul:m=512,k=768,n=3072 or conv:c=64,n=64,h=56,w=56,r=3,s=3,padding=1 (also "
+                "stride, dilation, groups, batch, count).",
             ),
         ] = None,
         on: Annotated[
@@ -137,6 +147,7 @@ def register(app: typer.Typer) -> None:
         \b
         Examples:
           inferstack map bert-base --on peers-target --seq-len 512 --objective energy --out mapped
+          inferstack map --layer matmul:m=512,k=768,n=3072 --on eyeriss
           inferstack map --score mapped/mappings/layer0.scores.yaml
         """
         import inferstack as ist
@@ -146,15 +157,19 @@ def register(app: typer.Typer) -> None:
         if score is not None:
             _show(session, ist.load_mapping(score, on=on), format_)
             return
-        if model is None:
+        if model is None and not layer:
             raise InputError(
-                "MODEL", "is missing", need="a model's name or folder, or --score FILE.yaml",
+                "MODEL", "is missing",
+                need="a model's name or folder, a file of layers, --layer, or --score FILE.yaml",
                 hint="for example: inferstack map bert-base",
             )  # fmt: skip
+        if model is not None and layer:
+            raise InputError("--layer", "goes without a model", got=model, need="one of the two")
         machine = ist.machine(on or USUAL_MACHINE)
         check_plan_files(out, export)
         with session.progress() as progress:
-            plan = ist.load(model, image_size=image_size).map(
+            asked = ist.layers(*layer) if layer else ist.load(str(model), image_size=image_size)
+            plan = asked.map(
                 machine,
                 seq_len=seq_len,
                 phase=phase,

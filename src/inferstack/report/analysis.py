@@ -12,6 +12,7 @@ from inferstack import __version__
 from inferstack.analysis.convention import Mask
 from inferstack.analysis.count import Count, OperatorCount, by_kind, by_operator, by_part, label
 from inferstack.analysis.workload import Analysis, Task
+from inferstack.models.layers import LayerSet
 from inferstack.report import format as shown
 
 if TYPE_CHECKING:
@@ -176,11 +177,16 @@ def _ordered(groups: Mapping[str, Count]) -> list[tuple[str, Count]]:
 
 
 def _size_name(analysis: Analysis) -> str:
-    return "seq-len" if analysis.workload.model.architecture.sees_tokens else "image"
+    model = analysis.workload.model
+    if isinstance(model.config, LayerSet):
+        return "layers"
+    return "seq-len" if model.architecture.sees_tokens else "image"
 
 
 def size_of(analysis: Analysis) -> str:
-    """The sequence length, or the edge of the image."""
+    """The sequence length, the edge of the image, or how many layers there are."""
+    if isinstance(analysis.workload.model.config, LayerSet):
+        return str(len(analysis.workload.model.config.layers))
     if analysis.workload.model.architecture.sees_tokens:
         return f"{analysis.workload.tokens:,}"
     return str(analysis.workload.model.config.image_size)
@@ -221,7 +227,7 @@ def _workload_json(analysis: Analysis, on: OnMachine | None) -> dict[str, Any]:
     costs = {cost.name: cost for cost in on.costs} if on else {}
     return {
         "seq_len": workload.tokens if sees_tokens else None,
-        "image_size": None if sees_tokens else workload.model.config.image_size,
+        "image_size": None if sees_tokens else getattr(workload.model.config, "image_size", None),
         **_count_json(analysis.total),
         "modelled_cycles": sum(on.cycles("part").values()) if on else None,
         "footprint": {
