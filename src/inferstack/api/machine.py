@@ -12,6 +12,7 @@ from inferstack.api.arguments import name_or_path as checked_name
 from inferstack.api.arguments import written
 from inferstack.api.shown import Record, Shown
 from inferstack.core.errors import AcceleratorError, UnknownNameError
+from inferstack.core.files import MARK
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,7 +84,8 @@ class Machine(Shown):
         """The whole description as a machine file."""
         import yaml
 
-        return str(yaml.safe_dump(dict(self._content), sort_keys=False, width=100))
+        text: str = yaml.safe_dump(dict(self._content), sort_keys=False, width=100)
+        return f"# {MARK}\n{text}"
 
     def save(self, path: str | Path) -> Path:
         """Writes the machine file. Raises InputError."""

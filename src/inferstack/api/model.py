@@ -191,6 +191,7 @@ class Model(Shown):
         Python. Raises DoesNotFitError, InputError.
         """
         from inferstack.api.result import optimized
+        from inferstack.compress.artifact import GRAPH_FILE, VALUES_FILE
         from inferstack.models.data import read_pairs
         from inferstack.models.scenario import check_size
         from inferstack.optimize.evaluation import weakness
@@ -211,8 +212,8 @@ class Model(Shown):
             checked_sentences=check,
             folder=folder,
         )
-        check_folder(folder)
         check_apart(folder, model)
+        check_folder(folder, (GRAPH_FILE, VALUES_FILE, "statistics.json", "mappings/*"))
         if weak := weakness(calibrating_of(request)):
             (told or warn)(weak)
         if started is not None:

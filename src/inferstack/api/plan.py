@@ -120,7 +120,7 @@ def check_plan_files(out: Path | None, export: str | None) -> None:
     if export is not None and export not in formats():
         raise UnknownNameError("--export", "format", export, formats())
     if out is not None:
-        check_folder(out)
+        check_folder(out, ("plan.json", "map.html", "mappings/*", f"{export}/**/*.yaml"))
 
 
 def planned(

@@ -56,7 +56,7 @@ def save(graph: Graph, folder: Path) -> tuple[Path, Path]:
     graph_path, values_path = folder / GRAPH_FILE, folder / VALUES_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(values_path, to_bytes(values))
+        write_atomically(values_path, to_bytes(values, {"written_by": "inferstack"}))
         write_atomically(graph_path, text + "\n")
     except OSError as error:
         raise CheckpointError(str(folder), "cannot be written", got=error.strerror) from error

@@ -16,7 +16,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from inferstack.core.errors import MappingError
@@ -37,6 +36,7 @@ from inferstack.mapping.mapping_file import (
     index_content,
     node_content,
     nodes_of,
+    yaml_text,
 )
 from inferstack.ops.rule import Access, Affine, IterationSpace
 
@@ -122,7 +122,7 @@ def group_text(group: GroupMapping, graph: KernelGraph) -> str:
             for chunk, mapping in group.nests
         ],
     }
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
+    return yaml_text(content)
 
 
 def _kernel_content(kernel: Kernel) -> dict[str, Any]:

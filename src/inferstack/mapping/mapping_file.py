@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inferstack.core.errors import MappingError
+from inferstack.core.files import MARK, write_atomically
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.accelerator import Role
 from inferstack.mapping.contraction import Contraction, Operand
@@ -77,7 +78,7 @@ class _MappingFile(Strict):
 
 def save_mapping(path: Path, mapping: Mapping, contraction: Contraction) -> None:
     """Writes the mapping and what it is a mapping of."""
-    path.write_text(mapping_text(mapping, contraction), encoding="utf-8")
+    write_atomically(path, mapping_text(mapping, contraction))
 
 
 def mapping_text(mapping: Mapping, contraction: Contraction) -> str:
@@ -90,7 +91,13 @@ def mapping_text(mapping: Mapping, contraction: Contraction) -> str:
     }
     if contraction.epilogue.kinds:
         content["fused"] = _fused_content(contraction.epilogue)
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
+    return yaml_text(content)
+
+
+def yaml_text(content: dict[str, Any]) -> str:
+    """A file of ours, which says so at its top."""
+    text: str = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
+    return f"# {MARK}\n{text}"
 
 
 def node_content(node: Node) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from inferstack.core.errors import InputError
+from inferstack.core.files import check_ours
 
 
 def check_report_path(path: Path, flag: str = "--report") -> None:
@@ -24,10 +26,14 @@ def check_report_path(path: Path, flag: str = "--report") -> None:
         raise InputError(where, f"{folder} is not a folder")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise InputError(where, "cannot be written", hint="choose a place that you may write to")
+    check_ours(where, [path])
 
 
-def check_folder(folder: Path, flag: str = "--out") -> None:
-    """Raises InputError where no folder can be made and written; makes nothing."""
+def check_folder(folder: Path, names: Iterable[str] = (), flag: str = "--out") -> None:
+    """Raises InputError where no folder can be made and written; makes nothing.
+
+    names: patterns of what will be written there; a file of somebody else's among them is refused.
+    """
     where = f"{flag} {folder}"
     existing = next(
         path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
@@ -37,6 +43,8 @@ def check_folder(folder: Path, flag: str = "--out") -> None:
         raise InputError(where, what, need="a folder, made if need be")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(where, f"{existing} cannot be written", hint="choose another folder")
+    if folder.is_dir():
+        check_ours(where, (path for name in names for path in sorted(folder.glob(name))))
 
 
 def check_apart(folder: Path, model: Path, flag: str = "--out") -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack import __version__
-from inferstack.core.files import write_atomically
+from inferstack.core.files import MARK, write_atomically
 from inferstack.exchange.format import export
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.group import GroupMapping
@@ -295,7 +295,7 @@ def write_export(plan: ModelPlan, accelerator: Accelerator, name: str, folder: P
     for file, text in export(name, accelerator, operators).items():
         path = place / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
+        write_atomically(path, f"# {MARK}\n{text}")
     return place
 
 
