@@ -24,7 +24,10 @@ CNN = """problem:
     name: CNN-Layer
     dimensions: [C, M, R, S, N, P, Q]
     coefficients: [{name: Wstride, default: 1}, {name: Hstride, default: 1}]
-    data_spaces: [{name: Weights}, {name: Inputs}, {name: Outputs, read_write: true}]
+    data_spaces:
+    - {name: Weights, projection: [[[C]], [[M]], [[R]], [[S]]]}
+    - {name: Inputs, projection: [[[N]], [[C]], [[R], [P, Wstride]], [[S], [Q, Hstride]]]}
+    - {name: Outputs, projection: [[[N]], [[M]], [[Q]], [[P]]], read_write: true}
   instance: {C: 16, M: 32, R: 3, S: 3, N: 2, P: 8, Q: 8, Hstride: 2, Wstride: 2}
 """
 OWN = """layers:
@@ -74,7 +77,7 @@ def test_files_of_layers(tmp_path: Path, name: str, text: str, expected: dict[st
         (
             "a.csv",
             "Layer, M, N, K,\nqk, 512, x, 64,\n",
-            "line 2, n: is no size; got 'x'",
+            "line 2, column 3 (n): is no size; got 'x'",
         ),
         (
             "a.csv",
@@ -92,7 +95,7 @@ def test_files_of_layers(tmp_path: Path, name: str, text: str, expected: dict[st
             "layers.0, m: is no size",
         ),
         ("a.yaml", "layer: 3\n", "is no file of layers that is known; need a list of layers"),
-        ("a.yaml", "problem: {shape: cnn.yaml}\n", "problem.shape: missing; need a mapping"),
+        ("a.yaml", "problem: {shape: cnn.yaml}\n", "problem.shape: is no mapping; need a mapping"),
     ],
 )
 def test_each_mistake_has_its_place(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -119,3 +122,58 @@ def test_each_mistake_in_a_flag_has_its_message(text: str, message: str) -> None
     with pytest.raises(InferStackError) as caught:
         parsed(text, 0)
     assert message in str(caught.value)
+
+
+GEMM = """problem:
+  shape:
+    dimensions: [M, N, K]
+    data_spaces:
+    - {name: A, projection: [[[M]], [[K]]]}
+    - {name: B, projection: [[[K]], [[N]]]}
+    - {name: Z, projection: [[[M]], [[N]]], read_write: true}
+  instance: {M: 5, N: 7, K: 3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("K: 3}", "K: 3, L: 3}", "unknown key"),
+        ("K: 3}", "K: -3}", "instance.K: is no size"),
+        (", K: 3", "", "lacks the dimension K"),
+        ("[[[K]], [[N]]]", "[[[K]], [[J]]]", "unknown dimension"),
+        ("[[[K]], [[N]]]", "[[[K]], [[N]], [[M]]]", "no layer that is read"),
+        ("[M, N, K]", "3", "is no list"),
+        (", read_write: true", "", "are no layer"),
+    ],
+)
+def test_a_problem_is_what_its_projections_say(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    path = tmp_path / "gemm.yaml"
+    path.write_text(GEMM, encoding="utf-8")
+    assert macs(ist.load(path)) == {"gemm": 105}
+    path.write_text(GEMM.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(InferStackError, match=said):
+        ist.load(path)
+
+
+def test_the_default_of_a_coefficient_counts(tmp_path: Path) -> None:
+    path = tmp_path / "cnn.yaml"
+    text = CNN.replace("default: 1", "default: 2").replace(", Hstride: 2, Wstride: 2", "")
+    path.write_text(text, encoding="utf-8")
+    (one,) = ist.load(path).graph().operators
+    assert one.attributes["stride"] == 2
+
+
+def test_no_name_of_a_layer_leads_out_of_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "g.csv"
+    path.write_text("Layer, M, N, K,\n../../up, 1, 2, 3,\na.input,1,1,1\na,1,1,1\n")
+    assert macs(ist.load(path)) == {"up": 6, "a.input": 1, "a": 1}
+
+
+def test_a_kernel_larger_than_its_image_is_an_error_of_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(CONVOLUTIONS.replace("58, 58", "2, 58"), encoding="utf-8")
+    with pytest.raises(InferStackError, match="line 4: the kernel does not fit the image"):
+        ist.load(path)

@@ -12,6 +12,7 @@ from inferstack.api.arguments import chosen
 from inferstack.api.choices import ElementType, Group
 from inferstack.api.shown import Record, Shown
 from inferstack.core.dtypes import DType
+from inferstack.models.layers import LayerSet
 from inferstack.report import analysis as report
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ def count(
         source=source,
     )
     rows = [_row(workload, counted, machine) for workload in asked]
-    return Counts(rows, chosen("--by", by, Group, "grouping"), machine, _stretched(asked))
+    return Counts(
+        rows, chosen("--by", by, Group, "grouping"), machine, (*_read_as(asked), *_stretched(asked))
+    )
 
 
 def _row(workload: Workload, counted: Convention, machine: Machine | None) -> Row:
@@ -153,6 +156,11 @@ def _row(workload: Workload, counted: Convention, machine: Machine | None) -> Ro
         clock_hz=accelerator.clock_hz,
     )
     return analysis, on
+
+
+def _read_as(asked: Sequence[Workload]) -> tuple[str, ...]:
+    config = asked[0].model.config
+    return (f"layers read as {config.read_as}",) if isinstance(config, LayerSet) else ()
 
 
 def _stretched(asked: Sequence[Workload]) -> tuple[str, ...]:

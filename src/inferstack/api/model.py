@@ -294,7 +294,8 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None) -> Model:
     a name that does not exist, CheckpointError for a folder that cannot be read.
     """
     asked = name_or_path("MODEL", name_or_folder)
-    given = f"{asked}/" if isinstance(asked, Path) else asked
+    folder = isinstance(asked, Path) and not asked.is_file()
+    given = f"{asked}/" if folder else str(asked)
     return Model(find_model(given, image_size=image_size))
 
 

@@ -10,6 +10,7 @@ import typer
 
 from inferstack.api.choices import ElementType, Group, Mask, Task
 from inferstack.cli import completion
+from inferstack.cli.asked import asked_name
 from inferstack.cli.console import session_of
 from inferstack.core.errors import InputError
 from inferstack.report.path import check_report_path
@@ -33,12 +34,19 @@ def register(app: typer.Typer) -> None:
     def analyze(
         context: typer.Context,
         model: Annotated[
-            str,
+            str | None,
             typer.Argument(
-                help="A model's name, or a Hugging Face folder with config.json.",
+                help="A model's name, a Hugging Face folder with config.json, or a file of layers.",
                 autocompletion=completion.models,
             ),
-        ],
+        ] = None,
+        layer: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="KIND:SIZE=N,...",
+                help="Count this layer instead of a model, as in map; may be given several times.",
+            ),
+        ] = None,
         seq_len: Annotated[
             str | None,
             typer.Option(metavar="N[,N...]", help="Tokens per sequence. [default: 128,512]"),
@@ -102,7 +110,9 @@ def register(app: typer.Typer) -> None:
         if roofline is not None and on is None and convention == "exact":
             # A roofline says what an array of 8 bits could reach.
             dtype = dtype or ElementType.INT8
-        counts = ist.load(model, image_size=image_size).count(
+        name = asked_name(model, layer, image_size)
+        asked = ist.layers(*layer) if layer else ist.load(name, image_size=image_size)
+        counts = asked.count(
             None if seq_len is None else read_lengths(seq_len),
             phase=phase,
             batch=batch,

@@ -10,8 +10,8 @@ import typer
 
 from inferstack.api.choices import Mask, Task
 from inferstack.cli import completion
+from inferstack.cli.asked import asked_name
 from inferstack.cli.console import session_of
-from inferstack.core.errors import InputError
 
 if TYPE_CHECKING:
     from inferstack.api.shown import Shown
@@ -157,18 +157,11 @@ def register(app: typer.Typer) -> None:
         if score is not None:
             _show(session, ist.load_mapping(score, on=on), format_)
             return
-        if model is None and not layer:
-            raise InputError(
-                "MODEL", "is missing",
-                need="a model's name or folder, a file of layers, --layer, or --score FILE.yaml",
-                hint="for example: inferstack map bert-base",
-            )  # fmt: skip
-        if model is not None and layer:
-            raise InputError("--layer", "goes without a model", got=model, need="one of the two")
+        name = asked_name(model, layer, image_size, "or --score FILE.yaml")
         machine = ist.machine(on or USUAL_MACHINE)
         check_plan_files(out, export)
         with session.progress() as progress:
-            asked = ist.layers(*layer) if layer else ist.load(str(model), image_size=image_size)
+            asked = ist.layers(*layer) if layer else ist.load(name, image_size=image_size)
             plan = asked.map(
                 machine,
                 seq_len=seq_len,

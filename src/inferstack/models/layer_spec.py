@@ -62,7 +62,26 @@ def layer(where: str, name: str, kind: str, given: Mapping[str, object]) -> Laye
                 need=f"a whole number from {least} to {LARGEST:,}",
             )  # fmt: skip
         sizes[key] = int(str(value))
+    if kind == "conv":
+        _check_convolution(where, sizes)
     return LayerSpec(name=name, kind=kind, sizes=sizes)
+
+
+def _check_convolution(where: str, of: Mapping[str, int]) -> None:
+    """Raises InputError for a kernel larger than the image, or channels that groups cut."""
+    for image, kernel in (("h", "r"), ("w", "s")):
+        space = of[image] + 2 * of["padding"]
+        reach = (of[kernel] - 1) * of["dilation"] + 1
+        if reach > space:
+            raise InputError(
+                where, f"the kernel does not fit the image: {kernel} reaches over {image}",
+                got=f"a reach of {reach:,}", need=f"at most {space:,}, padding included",
+            )  # fmt: skip
+    if of["c"] % of["groups"] or of["n"] % of["groups"]:
+        raise InputError(
+            where, "channels do not divide into groups",
+            got=f"{of['c']:,} and {of['n']:,} channels", need=f"multiples of {of['groups']:,}",
+        )  # fmt: skip
 
 
 def parsed(text: str, number: int) -> LayerSpec:

@@ -5,8 +5,9 @@ LayerSet(specs) -> one graph with every layer on inputs of its own
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,7 @@ from inferstack.models.scenario import Phase, Scenario
 ENDINGS = (".csv", ".yaml", ".yml")
 LARGEST_FILE_BYTES = 2**22
 MOST_LAYERS = 10_000
+LONGEST_NAME = 80
 
 
 class LayerFormat(Protocol):
@@ -85,24 +87,19 @@ class LayersArchitecture:
 
 def _matmul(builder: BlockBuilder, spec: LayerSpec, batch: int) -> str:
     m, k, n = (spec.sizes[key] for key in ("m", "k", "n"))
-    source = f"{spec.name}.input"
+    source = f"{spec.name}:input"
     builder.builder.tensor(source, (batch, m, k), DType.FLOAT32, TensorRole.INPUT)
-    inputs = {"a": source, "b": builder.weight(f"{spec.name}.weight", k, n)}
+    inputs = {"a": source, "b": builder.weight(f"{spec.name}:weight", k, n)}
     return builder.add("matmul", spec.name, inputs, part="layer")
 
 
 def _convolution(builder: BlockBuilder, spec: LayerSpec, batch: int) -> str:
     of = spec.sizes
-    source = f"{spec.name}.input"
+    source = f"{spec.name}:input"
     shape = (batch * of["batch"], of["c"], of["h"], of["w"])
-    if of["c"] % of["groups"] or of["n"] % of["groups"]:
-        raise InputError(
-            f"layer {spec.name}", "channels do not divide into groups",
-            got=f"{of['c']} and {of['n']} channels", need=f"multiples of {of['groups']}",
-        )  # fmt: skip
     builder.builder.tensor(source, shape, DType.FLOAT32, TensorRole.INPUT)
     kernel = (of["n"], of["c"] // of["groups"], of["r"], of["s"])
-    inputs = {"x": source, "weight": builder.weight(f"{spec.name}.weight", *kernel)}
+    inputs = {"x": source, "weight": builder.weight(f"{spec.name}:weight", *kernel)}
     attributes = {key: of[key] for key in ("stride", "padding", "dilation", "groups")}
     return builder.add("conv2d", spec.name, inputs, attributes, part="layer")
 
@@ -136,7 +133,8 @@ def layers_of(texts: Sequence[str]) -> LayerSet:
 
 
 def _checked(where: str, layers: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]:
-    """Names once each; at least one layer."""
+    """Names once each, fit for a file's name; at least one layer."""
+    layers = tuple(replace(spec, name=_plain(spec.name, n)) for n, spec in enumerate(layers))
     if not layers:
         raise InputError(where, "has no layers")
     if len(layers) > MOST_LAYERS:
@@ -147,6 +145,11 @@ def _checked(where: str, layers: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]
             raise InputError(where, "two layers share a name", got=spec.name)
         seen.add(spec.name)
     return layers
+
+
+def _plain(name: str, number: int) -> str:
+    """A name that cannot lead out of a folder: mappings are files called by it."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._")[:LONGEST_NAME] or f"layer{number}"
 
 
 ARCHITECTURE = LayersArchitecture()

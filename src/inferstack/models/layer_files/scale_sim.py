@@ -79,7 +79,10 @@ class ScaleSimFormat:
                 continue
             if not (cell.isascii() and cell.isdigit() and len(cell) <= 9):
                 raise InputError(
-                    f"{where}, {column}", "is no size", got=repr(cell[:20]), need="a whole number"
+                    f"{where}, column {len(sizes) + 2} ({column})",
+                    "is no size",
+                    got=repr(cell[:20]),
+                    need="a whole number",
                 )
             sizes.append(int(cell))
         if len(sizes) < width:

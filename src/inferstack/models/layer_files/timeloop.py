@@ -1,128 +1,226 @@
-"""Timeloop's problems: one operator over data spaces, read where it is a matmul or a CNN layer.
+"""Timeloop's problem: a product of matrices, or its CNN layer; versions 0.3 and 0.4.
 
-Source: NVlabs/timeloop, doc/problem; Accelergy-Project/timeloop-accelergy-exercises, problems.
+What a problem is follows from its projections, not from its name. Timeloop's CNN layer has no
+padding: its inputs are as large as the windows reach.
+Source: timeloop.csail.mit.edu, "Problem".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from inferstack.core.errors import InputError
 from inferstack.core.yaml import read_yaml
-from inferstack.models.layer_spec import LayerSpec, layer
+from inferstack.models.layer_spec import LARGEST, LayerSpec, layer
 
-PRODUCT_DIMS = 3
-CNN = frozenset("CPQRS")
-"""Dimensions that every shape of a CNN layer has; output channels are K or M, the batch is N."""
+CNN = frozenset("NCPQRS")
+"""And M, or K in other files: the channels out."""
+Term = frozenset[str]
+NEED = (
+    "a product of matrices (three dimensions, each in two data spaces) or the CNN layer over "
+    "C, M (or K), R, S, N, P, Q"
+)
 
 
-class TimeloopFormat:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Space:
+    """A data space. ranks: the products that each index is a sum of."""
+
+    ranks: tuple[frozenset[Term], ...]
+    written: bool
+
+
+class Timeloop:
     """See the module."""
 
-    title = "a problem of Timeloop (YAML: matmul, or a CNN layer with C, K or M, P, Q, R, S, N)"
+    title = "a problem of Timeloop (YAML: a matmul, or the CNN layer without padding)"
 
     def recognises(self, path: Path, text: str) -> bool:
-        """YAML that begins with `problem:`."""
-        lines = [line for line in text.splitlines() if line.strip() and line[0] != "#"]
-        return path.suffix.lower() != ".csv" and bool(lines) and lines[0].startswith("problem")
+        """YAML with the key `problem`."""
+        lines = text.splitlines()
+        return path.suffix.lower() != ".csv" and any(line.startswith("problem:") for line in lines)
 
     def read(self, path: Path, text: str) -> tuple[LayerSpec, ...]:
-        """See `LayerFormat`."""
-        content = read_yaml(path, InputError)
-        problem = self._part(path, "problem", content, "problem")
-        shape = self._part(path, "problem.shape", problem, "shape")
-        instance = dict(self._part(path, "problem.instance", problem, "instance"))
-        names = shape.get("dimensions")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"{path}, problem.shape.dimensions", "is no list of names")
-        sizes = {name: self._size(path, name, instance.get(name)) for name in names}
-        spaces = shape.get("data_spaces", shape.get("data-spaces"))
-        if not isinstance(spaces, list) or len(spaces) != PRODUCT_DIMS:
-            where = f"{path}, problem.shape.data_spaces"
-            raise InputError(where, "are not two factors and a result")
-        name = str(shape.get("name", path.stem))
-        if len(names) == PRODUCT_DIMS:
-            return (self._product(path, name, sizes, spaces),)
-        if set(names) >= CNN:
-            return (self._convolution(path, name, sizes, instance),)
-        raise InputError(
-            f"{path}, problem.shape.dimensions", "neither a matmul nor a CNN layer",
-            got=", ".join(names), need="three dimensions, or C, K or M, P, Q, R, S and N",
-        )  # fmt: skip
+        """Its one layer."""
+        where = str(path)
+        content = _mapping(where, read_yaml(path, InputError))
+        known(where, "key", content, ("problem",))
+        problem = _mapping(f"{where}, problem", content.get("problem"))
+        where = f"{where}, problem"
+        known(where, "key", problem, ("version", "shape", "instance"))
+        shape = _mapping(f"{where}.shape", problem.get("shape"))
+        keys = ("name", "dimensions", "coefficients", "data_spaces", "data-spaces")
+        known(f"{where}.shape", "key", shape, keys)
+        dims = _names(f"{where}.shape.dimensions", shape.get("dimensions"))
+        factors = _coefficients(f"{where}.shape.coefficients", shape.get("coefficients", []))
+        spaces = _spaces(f"{where}.shape.data_spaces", shape, (*dims, *factors))
+        instance = _mapping(f"{where}.instance", problem.get("instance"))
+        known(f"{where}.instance", "key", instance, (*dims, *factors))
+        for dim in dims:
+            if dim not in instance:
+                raise InputError(f"{where}.instance", f"lacks the dimension {dim}")
+        sizes = {n: whole(f"{where}.instance", n, v) for n, v in {**factors, **instance}.items()}
+        kind, given = _product(dims, spaces, sizes) or _cnn(where, dims, spaces, sizes)
+        return (layer(where, str(shape.get("name", path.stem)), kind, given),)
 
-    def _part(self, path: Path, where: str, content: object, key: str) -> Mapping[str, Any]:
-        found = content.get(key) if isinstance(content, Mapping) else None
-        if not isinstance(found, Mapping):
-            hint = "a shape that names a file of its own is not followed: write it out"
-            raise InputError(f"{path}, {where}", "missing", need="a mapping", hint=hint)
-        return found
 
-    def _size(self, path: Path, name: str, value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def shown(value: object) -> str:
+    """A value out of a file, short enough for a message."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def whole(where: str, what: str, value: object) -> int:
+    """A size. Raises InputError."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not isinstance(value, int) or not number or not 1 <= value <= LARGEST:
+        need = f"a whole number from 1 to {LARGEST:,}"
+        raise InputError(f"{where}.{what}", "is no size", got=shown(value), need=need)
+    return value
+
+
+def known(where: str, kind: str, given: Iterable[object], names: Iterable[str]) -> None:
+    """Raises InputError for a key that is none of `names`, with the nearest that is."""
+    names = tuple(names)
+    for key in given:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.5)
             raise InputError(
-                f"{path}, problem.instance.{name}", "is no size", got=value, need="a whole number"
-            )
-        return value
-
-    def _product(
-        self, path: Path, name: str, sizes: Mapping[str, int], spaces: list[Any]
-    ) -> LayerSpec:
-        """The result has two of the dimensions, the third is summed over."""
-        where = f"{path}, problem.shape.data_spaces"
-        dims = [self._dims(where, space) for space in spaces]
-        results = [d for d, s in zip(dims, spaces, strict=True) if self._is_result(s)]
-        if len(results) != 1 or len(results[0]) != 2:
-            raise InputError(where, "are not two factors and one result of two dimensions")
-        (reduction,) = set(sizes) - set(results[0])
-        factors = [set(d) for d, s in zip(dims, spaces, strict=True) if not self._is_result(s)]
-        first = next((d for d in results[0] if {d, reduction} == factors[0]), None)
-        second = next((d for d in results[0] if {d, reduction} == factors[1]), None)
-        if first is None or second is None or first == second:
-            raise InputError(where, "are no matmul", got="; ".join(map(", ".join, dims)))
-        given = {"m": sizes[first], "k": sizes[reduction], "n": sizes[second]}
-        return layer(str(path), name, "matmul", given)
-
-    def _is_result(self, space: Any) -> bool:
-        return bool(space.get("read_write", space.get("read-write", False)))
-
-    def _dims(self, where: str, space: Any) -> tuple[str, ...]:
-        try:
-            flat = [term for index in space["projection"] for term in index]
-            names = [term[0] for term in flat]
-        except (TypeError, KeyError, IndexError):
-            raise InputError(where, "a projection is no list of indices") from None
-        if any(len(term) > 1 for term in flat) or not all(isinstance(n, str) for n in names):
-            raise InputError(where, "a matmul's indices have no coefficients", got=names)
-        return tuple(names)
-
-    def _convolution(
-        self, path: Path, name: str, sizes: Mapping[str, int], instance: Mapping[str, Any]
-    ) -> LayerSpec:
-        """Padding is in the image: P and Q are what is computed."""
-        outputs = sizes.get("M", sizes.get("K", 1))
-        strides = {instance.get(key, 1) for key in ("Hstride", "Wstride")}
-        dilations = {instance.get(key, 1) for key in ("Hdilation", "Wdilation")}
-        if len(strides) > 1 or len(dilations) > 1:
-            raise InputError(
-                f"{path}, problem.instance", "strides or dilations differ by direction",
-                got=", ".join(map(str, [*strides, *dilations])), need="equal ones",
+                where, f"unknown {kind}", got=shown(key), need=f"one of {', '.join(names)}",
+                hint=f"did you mean {near[0]!r}?" if near else None,
             )  # fmt: skip
-        stride = self._size(path, "Hstride", strides.pop())
-        dilation = self._size(path, "Hdilation", dilations.pop())
-        given = {
-            "c": sizes["C"],
-            "n": outputs,
-            "h": stride * (sizes["P"] - 1) + dilation * (sizes["R"] - 1) + 1,
-            "w": stride * (sizes["Q"] - 1) + dilation * (sizes["S"] - 1) + 1,
-            "r": sizes["R"],
-            "s": sizes["S"],
-            "stride": stride,
-            "dilation": dilation,
-            "batch": sizes.get("N", 1),
-        }
-        return layer(str(path), name, "conv", given)
 
 
-FORMAT = TimeloopFormat()
+def _mapping(where: str, value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise InputError(
+            where, "missing" if value is None else "is no mapping", need="a mapping",
+            hint="what stands in a file of its own is not followed: write it out",
+        )  # fmt: skip
+    return value
+
+
+def _list(where: str, value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise InputError(where, "is no list", got=shown(value), need="a list")
+    return value
+
+
+def _names(where: str, value: object) -> list[str]:
+    names = [str(name) for name in _list(where, value)]
+    if len(set(names)) != len(names):
+        raise InputError(where, "names a dimension twice", got=shown(names))
+    return names
+
+
+def _coefficients(where: str, value: object) -> dict[str, object]:
+    factors: dict[str, object] = {}
+    for one in _list(where, value):
+        entry = _mapping(where, one)
+        known(where, "key", entry, ("name", "default"))
+        factors[str(entry.get("name"))] = entry.get("default", 1)
+    return factors
+
+
+def _spaces(where: str, shape: Mapping[str, object], names: tuple[str, ...]) -> list[_Space]:
+    spaces = []
+    for number, one in enumerate(_list(where, shape.get("data_spaces", shape.get("data-spaces")))):
+        place = f"{where}[{number}]"
+        entry = _mapping(place, one)
+        known(place, "key", entry, ("name", "projection", "read_write", "read-write"))
+        ranks = []
+        for rank in _list(f"{place}.projection", entry.get("projection")):
+            products = [
+                _list(f"{place}.projection", product)
+                for product in _list(f"{place}.projection", rank)
+            ]
+            known(f"{place}.projection", "dimension", (n for p in products for n in p), names)
+            terms = frozenset(frozenset(str(name) for name in product) for product in products)
+            ranks.append(terms)
+        written = entry.get("read_write", entry.get("read-write", False))
+        if not isinstance(written, bool):
+            raise InputError(f"{place}.read_write", "is neither true nor false", got=shown(written))
+        spaces.append(_Space(ranks=tuple(ranks), written=written))
+    if [space.written for space in spaces].count(True) != 1 or len(spaces) != 3:
+        raise InputError(where, "are no layer", need="two that are read, one with read_write: true")
+    return spaces
+
+
+def _single(space: _Space) -> set[str] | None:
+    """The dimensions of a space whose indices are one dimension each; None for another."""
+    found: list[str] = []
+    for rank in space.ranks:
+        if len(rank) != 1 or len(term := next(iter(rank))) != 1:
+            return None
+        found += term
+    return set(found) if len(set(found)) == len(found) else None
+
+
+def _product(
+    dims: list[str], spaces: list[_Space], sizes: Mapping[str, int]
+) -> tuple[str, dict[str, object]] | None:
+    """(rows, inner) times (inner, columns); None where it is no such thing."""
+    result = next(_single(space) for space in spaces if space.written)
+    first, second = (_single(space) for space in spaces if not space.written)
+    if result is None or first is None or second is None or len(dims) != 3:
+        return None
+    inner, rows, columns = first & second, first & result, second & result
+    if not len(inner) == len(rows) == len(columns) == 1 or inner | rows | columns != set(dims):
+        return None
+    if not len(first) == len(second) == len(result) == 2:
+        return None
+    pairs = (("m", rows), ("k", inner), ("n", columns))
+    return "matmul", {size: sizes[next(iter(name))] for size, name in pairs}
+
+
+def _cnn(
+    where: str, dims: list[str], spaces: list[_Space], sizes: Mapping[str, int]
+) -> tuple[str, dict[str, object]]:
+    """Timeloop's CNN layer. Raises InputError for any other problem."""
+    out = "M" if "M" in dims else "K"
+    result = next(space for space in spaces if space.written)
+    read = [space for space in spaces if not space.written]
+    weights = [space for space in read if _single(space) == {*"CRS", out}]
+    images = [space for space in read if _single(space) is None]
+    sound = set(dims) == CNN | {out} and _single(result) == {*"NPQ", out}
+    if not sound or len(weights) != 1 or len(images) != 1:
+        raise InputError(f"{where}.shape", "is no layer that is read", need=NEED)
+    plain = {next(iter(rank)) for rank in images[0].ranks if len(rank) == 1}
+    steps = [_step(where, images[0], p, r, sizes) for p, r in (("P", "R"), ("Q", "S"))]
+    if len(images[0].ranks) != 4 or plain != {frozenset("N"), frozenset("C")}:
+        raise InputError(f"{where}.shape", "has another image than the CNN layer", need=NEED)
+    if steps[0] != steps[1]:
+        raise InputError(
+            f"{where}.instance", "strides or dilations differ along rows and columns",
+            got=" and ".join(f"stride {a}, dilation {b}" for a, b in steps), need="equal ones",
+        )  # fmt: skip
+    stride, dilation = steps[0]
+    given: dict[str, object] = {
+        "batch": sizes["N"], "c": sizes["C"], "n": sizes[out], "r": sizes["R"], "s": sizes["S"],
+        "h": (sizes["P"] - 1) * stride + (sizes["R"] - 1) * dilation + 1,
+        "w": (sizes["Q"] - 1) * stride + (sizes["S"] - 1) * dilation + 1,
+        "stride": stride, "dilation": dilation,
+    }  # fmt: skip
+    return "conv", given
+
+
+def _step(
+    where: str, image: _Space, output: str, kernel: str, sizes: Mapping[str, int]
+) -> tuple[int, int]:
+    """Stride and dilation along the axis where the image is met by these two."""
+    for rank in image.ranks:
+        by = {dim: [term - {dim} for term in rank if dim in term] for dim in (output, kernel)}
+        if len(rank) == 2 and all(len(found) == 1 for found in by.values()):
+            factors = [by[dim][0] for dim in (output, kernel)]
+            if all(len(factor) <= 1 and not factor & CNN for factor in factors):
+                stride, dilation = (sizes[next(iter(f))] if f else 1 for f in factors)
+                return stride, dilation
+    raise InputError(
+        f"{where}.shape", f"no index of the image is a sum over {output} and {kernel}", need=NEED
+    )
+
+
+FORMAT = Timeloop()
