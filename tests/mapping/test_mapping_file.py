@@ -216,3 +216,35 @@ def test_a_damaged_store_is_kept_aside(tmp_path: Path) -> None:
     path.write_bytes(torn)
     OptimumStore(path)
     assert (tmp_path / "optima.sqlite.damaged1").read_bytes() == torn
+
+
+def test_a_store_that_cannot_be_written_loses_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: what was found is there, and a note says why it is not kept."""
+    store = OptimumStore(tmp_path / "optima.sqlite")
+
+    class Full:
+        def __init__(self, path: Path) -> None:
+            self.path = path
+
+        def __enter__(self) -> sqlite3.Connection:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(stores, "_Connection", Full)
+    store.write("a", "b")
+    store.write("a", "b")
+    assert store.notes == [
+        f"the store {store.path} does not keep all that was found: database or disk is full"
+    ]
+
+
+def test_a_damaged_store_lies_aside_and_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "optima.sqlite"
+    torn = b"SQLite format 3\x00" + b"x" * 500
+    path.write_bytes(torn)
+    store = OptimumStore(path)
+    assert (tmp_path / "optima.sqlite.damaged1").read_bytes() == torn
+    assert store.notes == [f"the store {path} was damaged: it lies in {path}.damaged1 now"]

@@ -136,10 +136,11 @@ def planned(
     from inferstack.schedule.searcher import Searcher
     from inferstack.schedule.store import OptimumStore
 
+    store = None if search.store is None else OptimumStore(search.store)
     searcher = Searcher(
         search.objective,
         perfect=search.perfect,
-        store=None if search.store is None else OptimumStore(search.store),
+        store=store,
         budget_s=math.inf if search.budget_s is None else search.budget_s,
         workers=search.workers,
     )
@@ -147,4 +148,4 @@ def planned(
     found = plan(kernels, machine.accelerator, searcher, fuse=search.fuse, progress=progress)
     if isinstance(found, Infeasible):
         raise DoesNotFitError(found)
-    return Plan(found, machine, notes)
+    return Plan(found, machine, (*notes, *(store.notes if store is not None else ())))

@@ -35,11 +35,20 @@ _SQLITE = b"SQLite format 3\0"
 
 
 class OptimumStore:
-    """Proven optima in a file that several processes may use at once."""
+    """Proven optima in a file that several processes may use at once.
+
+    notes: what went wrong with it on the way, for the user to read; no search is lost by it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.notes: list[str] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as failure:
+            raise InputError(
+                f"--store {path}", "its folder cannot be made", got=failure.strerror
+            ) from None
         self._open()
 
     def _open(self) -> None:
@@ -51,7 +60,8 @@ class OptimumStore:
                 hint="wait until it is free, or name a file that you may write",
             ) from None  # fmt: skip
         except sqlite3.DatabaseError:
-            move_aside(self.path, ("", "-wal", "-shm"))
+            aside = move_aside(self.path, ("", "-wal", "-shm"))
+            self.notes.append(f"the store {self.path} was damaged: it lies in {aside} now")
             self._prepare()
 
     def _prepare(self) -> None:
@@ -106,9 +116,17 @@ class OptimumStore:
         return str(row[0]) if row else None
 
     def write(self, key: str, content: str) -> None:
-        """Stores, in one transaction; the last of two that write at once stays."""
-        with self._connected() as connection:
-            connection.execute("INSERT OR REPLACE INTO optima VALUES (?, ?)", (key, content))
+        """Stores, in one transaction; the last of two that write at once stays.
+
+        What cannot be stored (a full disk, a lock that stays) is a note: the result goes on.
+        """
+        try:
+            with self._connected() as connection:
+                connection.execute("INSERT OR REPLACE INTO optima VALUES (?, ?)", (key, content))
+        except sqlite3.DatabaseError as failure:
+            note = f"the store {self.path} does not keep all that was found: {failure}"
+            if note not in self.notes:
+                self.notes.append(note)
 
 
 class _Connection:
