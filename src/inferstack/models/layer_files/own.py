@@ -20,9 +20,9 @@ class OwnFormat:
     title = "a list of layers (YAML: `layers:`, see the documentation)"
 
     def recognises(self, path: Path, text: str) -> bool:
-        """YAML that begins with `layers:`."""
-        lines = [line for line in text.splitlines() if line.strip() and line[0] != "#"]
-        return path.suffix.lower() != ".csv" and bool(lines) and lines[0].startswith("layers")
+        """YAML with the key `layers`."""
+        lines = text.splitlines()
+        return path.suffix.lower() != ".csv" and any(line.startswith("layers:") for line in lines)
 
     def read(self, path: Path, text: str) -> tuple[LayerSpec, ...]:
         """See `LayerFormat`."""
