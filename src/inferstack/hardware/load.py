@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from inferstack.core.errors import AcceleratorError, UnknownNameError
+from inferstack.core.foreign import recognised
 from inferstack.core.provenance import Claim, Source
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware import schema
@@ -105,6 +106,12 @@ def _library_file(where: str, name: str) -> Path:
 def _content(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The file's mapping over the one that it extends."""
     content = read_yaml(path, AcceleratorError)
+    known = recognised(path)
+    own = isinstance(content, dict) and {"extends", "levels", "name", "array"} & set(content)
+    if known is not None and not own:
+        raise AcceleratorError(
+            str(path), "not an accelerator description", got=known.what, hint=known.instead
+        )
     if not isinstance(content, dict):
         raise AcceleratorError(
             str(path), "not an accelerator description", got=_shown(content), need="a mapping"

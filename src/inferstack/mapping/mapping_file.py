@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inferstack.core.errors import MappingError
 from inferstack.core.files import MARK, write_atomically
+from inferstack.core.foreign import recognised
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.accelerator import Role
 from inferstack.mapping.contraction import Contraction, Operand
@@ -194,10 +195,12 @@ def load_mapping(path: Path) -> tuple[Mapping, Contraction]:
     """
     content = read_yaml(path, MappingError)
     if not isinstance(content, dict) or not {"contraction", "nest"} & set(content):
+        known = recognised(path)
+        hint = "`inferstack map MODEL --out FOLDER` writes mappings to start from"
         raise MappingError(
-            f"{path}", "not a mapping of inferstack",
+            f"{path}", "not a mapping of inferstack", got=None if known is None else known.what,
             need="operator, accelerator, contraction, nest",
-            hint="`inferstack map MODEL --out FOLDER` writes mappings to start from",
+            hint=hint if known is None else f"{known.instead}. {hint}",
         )  # fmt: skip
     try:
         file = _MappingFile.model_validate(content)

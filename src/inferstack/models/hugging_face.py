@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError, UnknownNameError
+from inferstack.core.foreign import recognised
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import (
     Architecture,
@@ -116,6 +117,12 @@ def _config_content(folder: Path) -> dict[str, object]:
         there, usable = folder.exists(), folder.is_dir()
     except OSError as failure:
         raise CheckpointError(str(folder), "cannot be read", got=failure.strerror) from None
+    known = recognised(folder) if there and not usable else None
+    if known is not None:
+        raise CheckpointError(
+            str(folder), "is no model that is read", got=known.what, need="a model folder",
+            hint=known.instead,
+        )  # fmt: skip
     if not usable:
         raise CheckpointError(
             str(folder),

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
+from inferstack.core.foreign import recognised
 from inferstack.core.plugins import discover
 from inferstack.ir.graph import Graph, TensorRole
 from inferstack.models.architecture import HuggingFaceForm, WeightSource
@@ -123,7 +124,12 @@ def read_layers(path: Path) -> LayerSet:
         if form.recognises(path, text):
             return LayerSet(layers=_checked(str(path), form.read(path, text)), read_as=form.title)
     titles = "; ".join(form.title for form in formats().values())
-    raise InputError(str(path), "is no file of layers that is known", need=titles)
+    known = recognised(path)
+    raise InputError(
+        str(path), "is no file of layers that is known",
+        got=None if known is None else known.what, need=titles,
+        hint=None if known is None else known.instead,
+    )  # fmt: skip
 
 
 def layers_of(texts: Sequence[str]) -> LayerSet:

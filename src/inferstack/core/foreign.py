@@ -1,0 +1,116 @@
+"""Files of other tools, named as what they are, with what to do instead.
+
+`map` and `analyze` read some of them as layers (`models.layers`); everywhere else, and for all
+others, a reader that finds a file none of its own asks here before it complains.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+NEAR_BYTES = 65536
+SCORE = "`inferstack map --score FILE` reads it"
+LAYERS = "layers of theirs are read as a model: `inferstack map FILE`"
+MACHINE = (
+    "describe the machine in YAML: `inferstack doctor` lists the library, see docs, my machine"
+)
+MAPPING = "write a mapping of ours with `inferstack map MODEL --out FOLDER`, and edit it"
+FOLDER = "give a Hugging Face folder with config.json and safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """what: "a problem of Timeloop". instead: what to do."""
+
+    what: str
+    instead: str
+
+
+BINARIES = (
+    (b"GGUF", Foreign("a GGUF model of llama.cpp", FOLDER)),
+    (b"PK\x03\x04", Foreign("a zip archive, such as a PyTorch checkpoint (.pt, .bin)", FOLDER)),
+    (b"\x80\x02", Foreign("a Python pickle, such as a PyTorch checkpoint (.pt, .bin)", FOLDER)),
+    (b"\x08", Foreign("an ONNX model", FOLDER)),
+)
+"""By how a file begins. An ONNX file begins with its version, and ends in .onnx."""
+TEXTS = (
+    (
+        r"^problem\s*:",
+        Foreign("a problem of Timeloop", LAYERS),
+    ),
+    (
+        r"^arch(itecture)?\s*:|^variables\s*:",
+        Foreign("an architecture of Timeloop or AccelForge", MACHINE),
+    ),
+    (
+        r"^mapping\s*:|^\s*-\s*(target|type)\s*:",
+        Foreign("a mapping of Timeloop or AccelForge", MAPPING),
+    ),
+    (
+        r"spatial_mapping\s*:|memory_operand_links\s*:|core_allocation\s*:",
+        Foreign("a mapping of ZigZag", MAPPING),
+    ),
+    (
+        r"operator_type\s*:|loop_dims\s*:",
+        Foreign("a workload of ZigZag", "write the layers as a YAML list (`layers:`) or CSV"),
+    ),
+    (
+        r"operational_array\s*:|^memories\s*:",
+        Foreign("an accelerator of ZigZag", MACHINE),
+    ),
+    (
+        r"^\[general\]|^\[architecture_presets\]",
+        Foreign("a configuration of SCALE-Sim", MACHINE),
+    ),
+    (
+        r"^\s*layer( name)?\s*,",
+        Foreign("a topology of SCALE-Sim", LAYERS),
+    ),
+    (
+        r"GEMMINI_PARAMS_H|^#define\s+DIM\s",
+        Foreign(
+            "Gemmini's header of parameters", "extend the library's machine: `extends: gemmini`"
+        ),
+    ),
+    (
+        r"^layers\s*:",
+        Foreign("a list of layers", LAYERS),
+    ),
+    (
+        r"^group\s*:",
+        Foreign(
+            "a fused group that `inferstack map --out` wrote",
+            "`inferstack map --score FILE` reads it",
+        ),
+    ),
+    (
+        r"^nest\s*:",
+        Foreign(
+            "a mapping that `inferstack map --out` wrote", "`inferstack map --score FILE` reads it"
+        ),
+    ),
+    (
+        r"^(extends|levels)\s*:",
+        Foreign("a machine of ours", "`--on FILE` reads it"),
+    ),
+)
+"""By a line of text, the first that is found."""
+
+
+def recognised(path: Path) -> Foreign | None:
+    """What a file is, by how it looks; None for what is not known, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            near = file.read(NEAR_BYTES)
+    except OSError:
+        return None
+    for magic, foreign in BINARIES:
+        if near.startswith(magic) and (magic != b"\x08" or path.suffix.lower() == ".onnx"):
+            return foreign
+    text = near.decode("utf-8", errors="ignore")
+    for pattern, foreign in TEXTS:
+        if re.search(pattern, text, flags=re.MULTILINE | re.IGNORECASE):
+            return foreign
+    return None
