@@ -177,3 +177,10 @@ def test_a_kernel_larger_than_its_image_is_an_error_of_the_row(tmp_path: Path) -
     path.write_text(CONVOLUTIONS.replace("58, 58", "2, 58"), encoding="utf-8")
     with pytest.raises(InferStackError, match="line 4: the kernel does not fit the image"):
         ist.load(path)
+
+
+def test_a_file_that_is_no_list_of_layers_is_told_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "paper.txt"
+    path.write_text("other: 1", encoding="utf-8")
+    with pytest.raises(InferStackError, match=r"need a list of layers.*SCALE-Sim.*Timeloop"):
+        ist.load(path)

@@ -13,6 +13,7 @@ from inferstack.analysis.convention import EXACT, Convention, Mask
 from inferstack.analysis.count import Count, OperatorCount, count, count_generation, total
 from inferstack.analysis.footprint import Footprint, footprint
 from inferstack.core.errors import InputError, UnknownNameError
+from inferstack.core.foreign import recognised
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import (
     Architecture,
@@ -165,6 +166,9 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
     except UnknownNameError:
         if "/" not in name and not os.path.exists(name):  # False too for what is no path
             raise UnknownNameError("MODEL", "model", name, preset_names()) from None
+        # Of another ending, and of no known tool: the error says which files of layers are read.
+        if os.path.isfile(name) and recognised(Path(name)) is None:
+            return _layers(Path(name).stem, read_layers(Path(name)), image_size)
         folder = Path(name)
         architecture, config, weights = read_architecture(folder)
         name = folder.resolve().name
