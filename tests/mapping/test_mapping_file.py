@@ -98,8 +98,8 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         ("step: 1}", "step: 0}", "m.yaml, nest.N.step: not a size; got 0, need a whole number"),
         ("step: 1}", "step: 1.5}", "m.yaml, nest.N.step: not a size; got 1.5, need a whole number"),
         ("level: scratchpad}", "lvl: scratchpad}", "m.yaml, nest.N: a store has other keys"),
-        ("m: 64", "m: 0", "m.yaml, contraction.dims.m: Input should be greater than 0; got 0"),
-        ("accelerator: peers-target\n", "", "m.yaml, accelerator: Field required"),
+        ("m: 64", "m: 0", "m.yaml, contraction.dims.m: out of range; got 0, need more than 0"),
+        ("accelerator: peers-target\n", "", "m.yaml, accelerator: missing"),
     ],
 )  # fmt: skip
 def test_the_message_of_each_mistake(tmp_path: Path, old: str, new: str, expected: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import CheckpointError, InputError
 from inferstack.core.files import write_atomically
+from inferstack.core.forms import first_fault
 from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
 from inferstack.models.config_file import parse_json, read_bytes
 from inferstack.models.safetensors_file import open_safetensors
@@ -154,9 +155,10 @@ def _read_structure(path: Path) -> dict[str, Any]:
     try:
         return GraphRecord.model_validate(content).model_dump()
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(str(path), f"{place}: {first['msg']}") from error
+        fault = first_fault(GraphRecord, error)
+        raise CheckpointError(
+            f"{path}, {fault.place}", fault.what, got=fault.got, need=fault.need, hint=fault.hint
+        ) from None
 
 
 def _read_values(path: Path) -> dict[str, Array]:

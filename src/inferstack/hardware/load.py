@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from inferstack.core.errors import AcceleratorError, UnknownNameError
 from inferstack.core.foreign import recognised
+from inferstack.core.forms import first_fault, shown
 from inferstack.core.provenance import Claim, Source
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware import schema
@@ -37,18 +38,6 @@ _CAPACITY_HINT = "write an integer number of bytes (262144), or 256 KiB with a s
 _PAIR_HINT = (
     "write [value, source], for example [16, gemmini], where `sources` says what gemmini is"
 )
-_LONGEST_SHOWN = 60
-_WANTED = {
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "list_type": "a list",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-}
 
 T = TypeVar("T")
 
@@ -91,7 +80,7 @@ def accelerator_of(content: Mapping[str, Any], path: Path) -> Accelerator:
     try:
         checked = schema.AcceleratorFile.model_validate(content)
     except ValidationError as failure:
-        raise _explained(path, content, failure) from None
+        raise _explained(path, failure) from None
     accelerator = _built(checked, _collected(path, checked))
     check_description(path, accelerator)
     return accelerator
@@ -114,7 +103,7 @@ def _content(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         )
     if not isinstance(content, dict):
         raise AcceleratorError(
-            str(path), "not an accelerator description", got=_shown(content), need="a mapping"
+            str(path), "not an accelerator description", got=shown(content), need="a mapping"
         )
     return _extended(path, content, seen)
 
@@ -126,7 +115,7 @@ def _extended(path: Path, content: dict[str, Any], seen: tuple[Path, ...]) -> di
     base_name = content.pop("extends")
     if not isinstance(base_name, str):
         raise AcceleratorError(
-            f"{path}, extends", "not a name", got=_shown(base_name), need="a name of the library"
+            f"{path}, extends", "not a name", got=shown(base_name), need="a name of the library"
         )
     base = _library_file(f"{path}, extends", base_name)
     if base in seen:
@@ -144,73 +133,37 @@ def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _explained(path: Path, content: object, failure: ValidationError) -> AcceleratorError:
-    """The first mistake that pydantic found, in words that say what to write."""
-    problem = failure.errors()[0]
-    keys = tuple(str(key) for key in problem["loc"] if key not in ("value", "source"))
+def _explained(path: Path, failure: ValidationError) -> AcceleratorError:
+    """The first mistake, in words that say what to write."""
+    fault = first_fault(schema.AcceleratorFile, failure)
+    keys = tuple(key for key in fault.keys if key not in ("value", "source"))
     where = f"{path}, {'.'.join(keys)}" if keys else str(path)
-    kind, got = problem["type"], _shown(problem["input"])
     last = keys[-1] if keys else ""
-    limits = problem.get("ctx", {})
-    if kind == "extra_forbidden":
-        known = _known_keys(keys[:-1])
-        near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+    if fault.kind == "value_error":
         return AcceleratorError(
-            where, "unknown key", hint=f"{hint}keys known here: {', '.join(known)}"
+            where, "not a number with its source", got=fault.got, hint=_PAIR_HINT
         )
-    if kind == "missing":
-        return AcceleratorError(where, "missing")
-    if kind == "value_error":
-        return AcceleratorError(where, "not a number with its source", got=got, hint=_PAIR_HINT)
-    if last == "capacity_bytes" and kind in ("int_type", "int_from_float"):
-        return AcceleratorError(where, "not a capacity", got=got, need="bytes", hint=_CAPACITY_HINT)
-    if kind in ("greater_than", "greater_than_equal", "less_than_equal"):
-        words = {"gt": "more than", "ge": "at least", "le": "at most"}
-        name, bound = next((n, limits[n]) for n in words if n in limits)
-        what = "out of range"
-        return AcceleratorError(where, what, got=got, need=f"{words[name]} {bound:g}")
-    if last in ("dims", "row_dims", "column_dims") and kind == "too_short":
+    if last == "capacity_bytes" and fault.kind in ("int_type", "int_from_float"):
+        return AcceleratorError(
+            where, "not a capacity", got=fault.got, need="bytes", hint=_CAPACITY_HINT
+        )
+    if last in ("dims", "row_dims", "column_dims") and fault.kind == "too_short":
         return AcceleratorError(
             where,
             "no dimension may run along this axis",
             need="at least one dimension, for example k",
         )
-    if last == "levels" and kind == "too_short":
+    if last == "levels" and fault.kind == "too_short":
         return AcceleratorError(
             where,
             "a level is missing",
-            got=f"{len(problem['input'])} level(s)",
+            got=f"{len(failure.errors()[0]['input'])} level(s)",
             need="the outermost memory and at least one on the chip",
         )
-    if kind in _WANTED:
-        return AcceleratorError(where, "wrong kind of value", got=got, need=_WANTED[kind])
-    return AcceleratorError(where, problem["msg"].rstrip("."), got=got)
-
-
-def _known_keys(keys: tuple[str, ...]) -> list[str]:
-    """The keys that the schema knows at that place."""
-    model: Any = schema.AcceleratorFile
-    for key in keys:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            continue
-        field = model.model_fields.get(key)
-        inner = _models_in(field.annotation) if field else []
-        model = inner[0] if inner else model
-    known = sorted(model.model_fields)
-    return ["extends", *known] if model is schema.AcceleratorFile else known
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models inside dict[..., Model], Model | None and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in getattr(annotation, "__args__", ()) for model in _models_in(inner)]
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+    hint = fault.hint
+    if fault.kind == "extra_forbidden" and len(keys) == 1 and hint is not None:
+        hint = hint.replace("keys known here: ", "keys known here: extends, ")
+    return AcceleratorError(where, fault.what, got=fault.got, need=fault.need, hint=hint)
 
 
 def _collected(path: Path, model: BaseModel) -> dict[str, Source]:

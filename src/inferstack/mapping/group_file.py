@@ -165,7 +165,7 @@ def load_group(path: Path) -> tuple[GroupMapping, KernelGraph]:
     try:
         file = _GroupFile.model_validate(content)
     except ValidationError as failure:
-        raise explained(path, failure) from None
+        raise explained(path, _GroupFile, failure) from None
     if [kernel.name for kernel in file.kernels] != file.group:
         raise MappingError(
             f"{path}, kernels", "are not those of the group",

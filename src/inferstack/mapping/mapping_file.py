@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from inferstack.core.errors import MappingError
 from inferstack.core.files import MARK, write_atomically
 from inferstack.core.foreign import recognised
+from inferstack.core.forms import first_fault
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.accelerator import Role
 from inferstack.mapping.contraction import Contraction, Operand
@@ -205,18 +206,16 @@ def load_mapping(path: Path) -> tuple[Mapping, Contraction]:
     try:
         file = _MappingFile.model_validate(content)
     except ValidationError as failure:
-        raise explained(path, failure) from None
+        raise explained(path, _MappingFile, failure) from None
     wanted = contraction_of(f"{path}", file.operator, file.contraction, file.fused)
     return nodes_of(f"{path}", wanted, file.accelerator, file.nest), wanted
 
 
-def explained(path: Path, failure: ValidationError) -> MappingError:
-    """The first mistake of a file."""
-    problem = failure.errors()[0]
-    keys = ".".join(str(key) for key in problem["loc"])
-    where = f"{path}, {keys}" if keys else str(path)
-    shown = repr(problem["input"])[:60] if problem["type"] != "missing" else None
-    return MappingError(where, problem["msg"].rstrip("."), got=shown)
+def explained(path: Path, form: type[BaseModel], failure: ValidationError) -> MappingError:
+    """The first mistake of a file. form: of the whole file."""
+    fault = first_fault(form, failure)
+    where = f"{path}, {fault.place}" if fault.keys else str(path)
+    return MappingError(where, fault.what, got=fault.got, need=fault.need, hint=fault.hint)
 
 
 def nodes_of(
