@@ -159,3 +159,12 @@ def test_a_fused_operator_of_a_file_is_in_its_score(tmp_path: Path) -> None:
     text = mapping_text(both.mapping, both.contraction)
     assert rescored(text, tmp_path / "m.yaml", machine)[1] == both.cost.energy_pj
     assert both.cost.energy_pj != alone.cost.energy_pj
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", library_names())
+def test_files_of_a_resnet_score_as_the_plan_says(machine: str, tmp_path: Path) -> None:
+    target, searcher = load_accelerator(machine), Searcher("energy", perfect=True, budget_s=0.0)
+    found = plan(kernels_of(load("resnet50").graph()), target, searcher, fuse=False)
+    assert isinstance(found, ModelPlan)
+    assert check(found, target, tmp_path) >= 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from inferstack.core.errors import InputError, UnknownNameError
 
-LARGEST = 2**20
+LARGEST = 2**18
 KINDS: Mapping[str, tuple[tuple[str, ...], Mapping[str, int]]] = {
     "matmul": (("m", "k", "n"), {"count": 1}),
     "conv": (
