@@ -14,6 +14,7 @@ from inferstack.compress.artifact import load
 from inferstack.core.errors import AcceleratorError, DataError, UnknownNameError
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.provenance import Claim
+from inferstack.cost.cost import cost
 from inferstack.hardware.area import with_capacities
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Work
@@ -117,6 +118,17 @@ def test_the_integer_model_is_written_and_gives_the_measured_embeddings(
         (o.name, o.fused) for o in result.decisions[-1].operators if o.macs
     }
     assert all(Path(path).exists() for path in result.files.values())
+
+
+def test_written_schedules_score_as_the_last_row_predicts(request_of_tiny: Request) -> None:
+    result = optimized(request_of_tiny)
+    machine = load_accelerator(result.decisions[-1].accelerator)
+    predicted = {o.name: o.predicted_cycles for o in result.decisions[-1].operators if o.macs}
+    scored = {}
+    for path in (request_of_tiny.folder / "mappings").iterdir():
+        mapping, wanted = load_mapping(path)
+        scored[mapping.operator] = cost(mapping, wanted, machine).cycles
+    assert scored == predicted
 
 
 def test_pairs_add_a_rank_correlation(request_of_tiny: Request) -> None:
