@@ -15,6 +15,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "import_machine": "inferstack.api.machine",
     "layers": "inferstack.api.model",
     "load": "inferstack.api.model",
     "Model": "inferstack.api.model",

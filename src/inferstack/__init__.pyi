@@ -7,6 +7,7 @@ from inferstack.api.doctor import doctor as doctor
 from inferstack.api.encoder import Encoder as Encoder
 from inferstack.api.layer import Layer as Layer
 from inferstack.api.machine import Machine as Machine
+from inferstack.api.machine import import_machine as import_machine
 from inferstack.api.machine import machine as machine
 from inferstack.api.model import Model as Model
 from inferstack.api.model import layers as layers

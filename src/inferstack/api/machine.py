@@ -116,6 +116,16 @@ def machine(name_or_path: str | Path) -> Machine:
     return Machine.load(name_or_path)
 
 
+def import_machine(path: str | Path) -> Machine:
+    """The machine of another tool's description: Gemmini's gemmini_params.h.
+
+    Raises AcceleratorError naming what cannot be understood.
+    """
+    from inferstack.hardware.imports.gemmini_header import machine_of_header
+
+    return Machine.from_dict(machine_of_header(Path(checked_name("FILE", path))))
+
+
 def machine_of(on: Machine | str | Path) -> Machine:
     """A machine, however it is given."""
     return on if isinstance(on, Machine) else Machine.load(on)

@@ -16,6 +16,7 @@ LAYERS = "layers of theirs are read as a model: `inferstack map FILE`"
 MACHINE = (
     "describe the machine in YAML: `inferstack doctor` lists the library, see docs, my machine"
 )
+IMPORT = "`inferstack machine import FILE -o machine.yaml` makes a machine of it"
 MAPPING = "write a mapping of ours with `inferstack map MODEL --out FOLDER`, and edit it"
 FOLDER = "give a Hugging Face folder with config.json and safetensors"
 
@@ -70,9 +71,7 @@ TEXTS = (
     ),
     (
         r"GEMMINI_PARAMS_H|^#define\s+DIM\s",
-        Foreign(
-            "Gemmini's header of parameters", "extend the library's machine: `extends: gemmini`"
-        ),
+        Foreign("Gemmini's header of parameters", IMPORT),
     ),
     (
         r"^layers\s*:",

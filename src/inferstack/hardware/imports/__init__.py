@@ -1,0 +1,1 @@
+"""Other tools' descriptions of machines, as ours: one file a format."""

@@ -1,0 +1,84 @@
+"""Gemmini's header as a machine: its numbers with their source, every mistake by its macro."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import inferstack as ist
+from inferstack.cli.main import main
+from inferstack.core.errors import AcceleratorError
+
+HEADER = """#ifndef GEMMINI_PARAMS_H
+#define GEMMINI_PARAMS_H
+#include <stdint.h>
+
+#define XCUSTOM_ACC 3
+#define DIM 8
+#define ADDR_LEN 32
+#define BANK_NUM 4
+#define BANK_ROWS (2 * 1024) // rows of a bank
+#define ACC_ROWS 512
+#define MAX_BYTES 64
+#define MAX_BLOCK_LEN (MAX_BYTES/(DIM*1))
+
+typedef int8_t elem_t;
+static const elem_t elem_t_max = 127;
+typedef int32_t acc_t;
+#endif
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    """A header."""
+    path = tmp_path / "gemmini_params.h"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_header_becomes_a_machine(tmp_path: Path) -> None:
+    made = ist.import_machine(written(tmp_path, HEADER)).accelerator
+    assert (made.array.rows, made.array.columns, made.array.fill_cycles) == (8, 8, 15)
+    # 4 banks of 2,048 rows of 8 bytes; 512 rows of 8 sums of 4 bytes.
+    assert made.level("scratchpad").capacity_bytes == 4 * 2048 * 8
+    assert made.level("accumulator").capacity_bytes == 512 * 8 * 4
+    assert made.dma.request_bytes == 64
+    assert made.vector_unit is None
+    assert "gemmini_params.h" in made.sources["array.rows"].text
+
+
+def test_an_imported_machine_maps_from_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, out = written(tmp_path, HEADER), tmp_path / "mine.yaml"
+    assert main(["machine", "import", str(header), "-o", str(out)]) == 0
+    assert main(["map", "--layer", "matmul:m=32,k=64,n=32", "--on", str(out)]) == 0
+    assert "on gemmini_params, schedules" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("#define DIM 8\n", "", "DIM: is not defined"),
+        ("#define DIM 8", "#define DIM system(1)", "DIM: is no size; got system(1)"),
+        ("#define ACC_ROWS 512", "#define ACC_ROWS 0", "ACC_ROWS: is out of range; got 0"),
+        ("typedef int8_t elem_t", "typedef float elem_t", "elem_t: is no integer type; got float"),
+        ("typedef int32_t acc_t;", "", "acc_t: is no integer type"),
+    ],
+)
+def test_a_header_that_cannot_be_understood_names_the_macro(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in HEADER
+    with pytest.raises(AcceleratorError) as caught:
+        ist.import_machine(written(tmp_path, HEADER.replace(old, new)))
+    assert message in str(caught.value)
+
+
+def test_machines_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["machine", "list"]) == 0
+    assert "eyeriss" in capsys.readouterr().out.split()
+    assert main(["machine", "show", "eyeriss"]) == 0
+    assert "global_buffer" in capsys.readouterr().out
+    assert main(["machine", "show"]) == 2
