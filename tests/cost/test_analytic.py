@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import inferstack as ist
 from inferstack.analysis.convention import SURVEY
 from inferstack.analysis.count import count, count_generation, total
 from inferstack.cost.analytic import (
@@ -19,6 +20,7 @@ from inferstack.cost.analytic import (
 )
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
+from inferstack.hardware.names import library_names
 from inferstack.models.architecture import build
 from inferstack.models.scenario import Scenario
 
@@ -163,3 +165,17 @@ def test_a_step_that_turns_compute_bound_is_summed_exactly() -> None:
 def test_flops_are_those_of_the_convention() -> None:
     costs = generation_costs(step, 9, machine())
     assert [c.flops for c in costs] == [c.flops for c in count_generation(step, 9, SURVEY)]
+
+
+@pytest.mark.parametrize("model", ["minilm-l6", "gpt2", "resnet50"])
+@pytest.mark.parametrize("machine", library_names())
+def test_every_model_has_a_time_on_every_machine(machine: str, model: str) -> None:
+    tokens = None if model == "resnet50" else 16
+    phase = "prefill" if model == "gpt2" else None
+    rows = ist.load(model).count(tokens, phase=phase, on=machine).records()
+    assert sum(row["modelled_cycles"] for row in rows) > 0
+
+
+def test_the_roof_is_that_of_all_arrays() -> None:
+    """Eyeriss: 168 elements, each one MAC of two FLOPs a cycle at 200 MHz."""
+    assert roof_of(load_accelerator("eyeriss")).peak_flops_per_s == 168 * 2 * 2e8

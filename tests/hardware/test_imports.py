@@ -48,6 +48,11 @@ def test_a_header_becomes_a_machine(tmp_path: Path) -> None:
     assert "gemmini_params.h" in made.sources["array.rows"].text
 
 
+def test_what_stands_in_a_comment_is_not_defined(tmp_path: Path) -> None:
+    made = ist.import_machine(written(tmp_path, HEADER + "/*\n#define DIM 32\n*/\n"))
+    assert made.accelerator.array.rows == 8
+
+
 def test_an_imported_machine_maps_from_its_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +68,8 @@ def test_an_imported_machine_maps_from_its_file(
         ("#define DIM 8\n", "", "DIM: is not defined"),
         ("#define DIM 8", "#define DIM system(1)", "DIM: is no size; got system(1)"),
         ("#define ACC_ROWS 512", "#define ACC_ROWS 0", "ACC_ROWS: is out of range; got 0"),
+        ("#define DIM 8\n", "#define DIM 8\n#define DIM 16\n", "DIM: is defined twice"),
+        ("(2 * 1024) //", "2 * 1024)) //", "BANK_ROWS: is no size"),
         ("typedef int8_t elem_t", "typedef float elem_t", "elem_t: is no integer type; got float"),
         ("typedef int32_t acc_t;", "", "acc_t: is no integer type"),
     ],

@@ -27,6 +27,7 @@ from inferstack.core.dtypes import DType
 from inferstack.core.units import FLOPS_PER_MAC, ceil_div
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.ir.graph import Graph, Work
+from inferstack.mapping.kernels import FOLDED
 from inferstack.ops.registry import rule_for
 from inferstack.ops.rule import OUTPUT
 
@@ -161,7 +162,7 @@ def roof_of(accelerator: Accelerator) -> Roof:
     bandwidth = min(accelerator.levels[0].read_bytes_per_cycle, port)
     return Roof(
         name=accelerator.name,
-        peak_flops_per_s=FLOPS_PER_MAC * accelerator.array.macs_per_cycle * accelerator.clock_hz,
+        peak_flops_per_s=FLOPS_PER_MAC * accelerator.peak_macs_per_cycle * accelerator.clock_hz,
         bandwidth_bytes_per_s=bandwidth * accelerator.clock_hz,
     )
 
@@ -194,10 +195,13 @@ def _compute_cycles(site: Site, accelerator: Accelerator) -> float:
     """On the array at its peak, in the vector unit, or on the host."""
     space, kind = site.space, site.operator.kind
     if space.macs_per_point:
-        return space.points * space.macs_per_point / accelerator.array.macs_per_cycle
+        return space.points * space.macs_per_point / accelerator.peak_macs_per_cycle
     unit = accelerator.vector_unit
     if unit is not None and kind in unit.passes:
         return space.points * unit.passes[kind] / unit.lanes
+    if not accelerator.has_host and (not space.flops_per_point or kind == FOLDED):
+        # Moves without operations, and what is folded into weights, need nobody.
+        return 0.0
     host = accelerator.host
     return space.points * host.cycles_per_element.get(kind, host.default_cycles_per_element)
 

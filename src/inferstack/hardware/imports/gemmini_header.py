@@ -33,7 +33,12 @@ def machine_of_header(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as failure:
         raise AcceleratorError(str(path), "cannot be read", got=type(failure).__name__) from None
-    defined = dict(_DEFINE.findall(text))
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
+    found = _DEFINE.findall(text)
+    defined = dict(found)
+    for name in NEEDED:
+        if len({value for known, value in found if known == name}) > 1:
+            raise AcceleratorError(f"{path}, {name}", "is defined twice, as different values")
     sizes = {name: _size(path, name, defined) for name in NEEDED}
     widths = {name: kind for kind, name in _TYPE.findall(text)}
     element, sums = (_bits(path, name, widths.get(name)) for name in ("elem_t", "acc_t"))
@@ -48,7 +53,8 @@ def _size(path: Path, name: str, defined: dict[str, str]) -> int:
             hint="give the gemmini_params.h that Gemmini's generator writes",
         )  # fmt: skip
     written = defined[name].strip()
-    factors = [part.strip() for part in written.strip("()").split("*")]
+    inner = written[1:-1] if written.startswith("(") and written.endswith(")") else written
+    factors = [part.strip() for part in inner.split("*")]
     if not all(re.fullmatch(r"[0-9]{1,9}", part) for part in factors):
         raise AcceleratorError(
             f"{path}, {name}", "is no size", got=written or "nothing", need="a whole number"
