@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from inferstack.cli.main import main
+from inferstack.schedule.store import APPLICATION_ID
 
 SMALL = ["map", "minilm-l6", "--seq-len", "16"]
 UNPROVEN = ["map", "minilm-l6", "--seq-len", "100", "--no-fuse", "--on", "simba"]
@@ -215,6 +216,7 @@ def test_flags_that_need_something(capsys: pytest.CaptureFixture[str], tmp_path:
 def test_a_store_of_a_newer_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "optima.sqlite"
     with sqlite3.connect(file) as connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("PRAGMA user_version = 99")
     assert main([*SMALL, "--store", str(file)]) == 2
     assert "was written by a newer version of inferstack" in capsys.readouterr().err

@@ -140,9 +140,10 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
         connection.commit()
         connection.close()
     else:
+        header = path.read_bytes()[:100]
         for file in tmp_path.iterdir():
             file.unlink()
-        path.write_bytes(b"" if damage == "empty" else b"SQLite format 3\0" + b"torn " * 999)
+        path.write_bytes(b"" if damage == "empty" else header + b"torn " * 999)
     again = stored_optimum(WANTED, TARGET, "edp", store)
     assert isinstance(again, Scheduled)
     assert (again.mapping, again.cost) == (first.mapping, first.cost)
@@ -210,14 +211,6 @@ def test_a_file_of_the_users_is_no_store_and_stays_as_it_is(tmp_path: Path) -> N
         assert path.read_bytes() == before
 
 
-def test_a_damaged_store_is_kept_aside(tmp_path: Path) -> None:
-    path = tmp_path / "optima.sqlite"
-    torn = b"SQLite format 3\0" + b"torn " * 999
-    path.write_bytes(torn)
-    OptimumStore(path)
-    assert (tmp_path / "optima.sqlite.damaged1").read_bytes() == torn
-
-
 def test_a_store_that_cannot_be_written_loses_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,10 +234,87 @@ def test_a_store_that_cannot_be_written_loses_no_result(
     ]
 
 
+def damaged_store(path: Path) -> bytes:
+    """A store of ours whose pages are torn; its header is whole."""
+    OptimumStore(path)
+    torn = path.read_bytes()[:100] + b"x" * 500
+    path.write_bytes(torn)
+    return torn
+
+
 def test_a_damaged_store_lies_aside_and_is_named(tmp_path: Path) -> None:
     path = tmp_path / "optima.sqlite"
-    torn = b"SQLite format 3\x00" + b"x" * 500
-    path.write_bytes(torn)
+    torn = damaged_store(path)
     store = OptimumStore(path)
     assert (tmp_path / "optima.sqlite.damaged1").read_bytes() == torn
     assert store.notes == [f"the store {path} was damaged: it lies in {path}.damaged1 now"]
+
+
+def database(path: Path, *statements: str) -> bytes:
+    """A database of somebody else."""
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("PRAGMA application_id = 99", "PRAGMA user_version = 1"),
+        ("PRAGMA user_version = 7",),
+        ("CREATE TABLE photos (name TEXT)",),
+        ("CREATE TABLE optima (name TEXT)",),
+        ("CREATE TABLE optima (key TEXT, content TEXT)", "CREATE TABLE photos (name TEXT)"),
+    ],
+)
+def test_a_database_of_somebody_else_is_neither_moved_nor_changed(
+    tmp_path: Path, statements: tuple[str, ...]
+) -> None:
+    path = tmp_path / "photos.db"
+    before = database(path, *statements)
+    with pytest.raises(InputError, match="is not a store of inferstack"):
+        OptimumStore(path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["photos.db"]
+
+
+def test_a_damaged_database_of_somebody_else_stays(tmp_path: Path) -> None:
+    path = tmp_path / "photos.db"
+    torn = b"SQLite format 3\x00" + b"u" * 5000
+    zero = torn[:68] + bytes(4) + torn[72:]
+    for content in (torn, zero):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="is not a store of inferstack"):
+            OptimumStore(path)
+        assert path.read_bytes() == content
+        assert [one.name for one in tmp_path.iterdir()] == ["photos.db"]
+
+
+def test_a_store_of_before_there_was_an_id_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    database(
+        path,
+        "CREATE TABLE optima (key TEXT PRIMARY KEY, content TEXT NOT NULL)",
+        "INSERT INTO optima VALUES ('a', 'b')",
+        "PRAGMA user_version = 1",
+    )
+    assert OptimumStore(path).read("a") == "b"
+    assert path.read_bytes()[68:72] == stores.APPLICATION_ID.to_bytes(4, "big")
+
+
+def test_a_locked_store_ends_no_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "PATIENCE_S", 0.01)
+    store = OptimumStore(tmp_path / "optima.sqlite")
+    store.write("a", "b")
+    holder = sqlite3.connect(store.path)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    assert store.read("a") is None
+    store.write("c", "d")
+    holder.close()
+    assert len(store.notes) == 2
+    assert all("locked" in note for note in store.notes)
+    assert store.read("a") == "b"

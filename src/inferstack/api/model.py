@@ -192,10 +192,11 @@ class Model(Shown):
         """
         from inferstack.api.result import optimized
         from inferstack.compress.artifact import GRAPH_FILE, VALUES_FILE
+        from inferstack.core.files import STAGES
         from inferstack.models.data import read_pairs
         from inferstack.models.scenario import check_size
         from inferstack.optimize.evaluation import weakness
-        from inferstack.optimize.stack import STAGES, Request, calibrating_of
+        from inferstack.optimize.stack import Request, calibrating_of
         from inferstack.report.path import check_apart, check_folder
 
         check_size("--seq-len", whole("--seq-len", seq_len))

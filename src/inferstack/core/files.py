@@ -28,12 +28,14 @@ MARKS = tuple(
 )
 NEAR_BYTES = 4096
 """How far from either end a mark stands."""
+STAGES = "stages"
+"""The folder, in that of the results, of what lets a stopped run go on."""
 _STAGE = re.compile(r".+-[0-9a-f]{32}\.npy")
 
 
 def is_ours(path: Path) -> bool:
     """Whether a file says that inferstack wrote it. Raises OSError."""
-    if _STAGE.fullmatch(path.name):
+    if path.parent.name == STAGES and _STAGE.fullmatch(path.name):
         return True
     with path.open("rb") as file:
         head = file.read(NEAR_BYTES)

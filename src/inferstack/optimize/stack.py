@@ -18,6 +18,7 @@ from pathlib import Path
 from inferstack import __version__
 from inferstack.compress.calibration import Calibration
 from inferstack.compress.method import method
+from inferstack.core.files import STAGES
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, silent
 from inferstack.cost.figures import check_objective
@@ -49,8 +50,6 @@ from inferstack.simulate.support import check_simulable
 
 BASELINE_METHOD = "int8-float"
 INTEGER_METHOD = "integer-only"
-STAGES = "stages"
-"""The folder of what lets a stopped run go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

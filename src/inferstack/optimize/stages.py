@@ -6,6 +6,7 @@ again; two processes may share the folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable
@@ -67,6 +68,8 @@ class Stages:
         made = compute()
         buffer = io.BytesIO()
         np.save(buffer, made, allow_pickle=False)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, buffer.getvalue())
+        # What cannot be kept is computed again by the next run; this one goes on.
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, buffer.getvalue())
         return made

@@ -31,7 +31,13 @@ FORMAT = 1
 MODEL = 3
 """Of costs and of the space: entries of another one are never found."""
 PATIENCE_S = 30.0
+APPLICATION_ID = 0x49465331
+"""In the header of a store, where it can be read of a damaged one too: "IFS1"."""
 _SQLITE = b"SQLite format 3\0"
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_HEADER_BYTES = 100
+_ID_AT = slice(68, 72)
+"""Where SQLite's header has the id of the application. Source: sqlite.org/fileformat2."""
 
 
 class OptimumStore:
@@ -53,20 +59,25 @@ class OptimumStore:
 
     def _open(self) -> None:
         try:
-            self._prepare()
-        except sqlite3.OperationalError as failure:
+            try:
+                self._prepare()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                aside = move_aside(self.path, ("", "-wal", "-shm"))
+                self.notes.append(f"the store {self.path} was damaged: it lies in {aside} now")
+                self._prepare()
+        except (sqlite3.Error, OSError) as failure:
             raise InputError(
                 f"--store {self.path}", "the store cannot be used", got=str(failure),
                 hint="wait until it is free, or name a file that you may write",
             ) from None  # fmt: skip
-        except sqlite3.DatabaseError:
-            aside = move_aside(self.path, ("", "-wal", "-shm"))
-            self.notes.append(f"the store {self.path} was damaged: it lies in {aside} now")
-            self._prepare()
 
     def _prepare(self) -> None:
         self._refuse_foreign()
         with self._connected() as connection:
+            # Before the log begins: the file itself says at once whose it is.
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if version > FORMAT:
                 raise InputError(
@@ -89,16 +100,29 @@ class OptimumStore:
             raise InputError(where, "is not a file", hint=hint)
         if not self.path.exists() or not self.path.stat().st_size:
             return
-        with self.path.open("rb") as file:
-            ours = file.read(len(_SQLITE)) == _SQLITE
-        if ours:
-            with self._connected() as connection:
-                names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-            ours = not names or "optima" in names
-        if not ours:
+        if not self._is_ours():
             raise InputError(
                 where, "is not a store of inferstack", need="a store, or no file", hint=hint
             )
+
+    def _is_ours(self) -> bool:
+        """By the header; a sound file of before there was an id, by its only table."""
+        with self.path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+        if not header.startswith(_SQLITE):
+            return False
+        identity = int.from_bytes(header[_ID_AT], "big")
+        if identity:
+            return identity == APPLICATION_ID
+        try:
+            with self._connected() as connection:
+                tables = [row[0] for row in connection.execute(_TABLES)]
+                columns = [row[1] for row in connection.execute("PRAGMA table_info(optima)")]
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            return False
+        return tables == ["optima"] and columns == ["key", "content"]
 
     def _connected(self) -> _Connection:
         return _Connection(self.path)
@@ -111,7 +135,11 @@ class OptimumStore:
                     "SELECT content FROM optima WHERE key = ?", (key,)
                 ).fetchone()
         except sqlite3.DatabaseError:
-            self._open()
+            try:
+                # It was damaged or emptied meanwhile; a lock that stays is a note.
+                self._open()
+            except InputError as failure:
+                self._note(str(failure).splitlines()[0])
             return None
         return str(row[0]) if row else None
 
@@ -124,9 +152,11 @@ class OptimumStore:
             with self._connected() as connection:
                 connection.execute("INSERT OR REPLACE INTO optima VALUES (?, ?)", (key, content))
         except sqlite3.DatabaseError as failure:
-            note = f"the store {self.path} does not keep all that was found: {failure}"
-            if note not in self.notes:
-                self.notes.append(note)
+            self._note(f"the store {self.path} does not keep all that was found: {failure}")
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 class _Connection:
