@@ -51,6 +51,40 @@ def test_no_flag_takes_it_for_its_own(
         assert what in said, one
 
 
+@pytest.mark.parametrize("name", ["m.gguf", "m.onnx", "m.pt", "scale.cfg", "gemmini_params.h"])
+def test_a_file_that_is_no_yaml_is_named_before_it_is_parsed(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, what = FILES[name]
+    path = tmp_path / f"{name}.yaml" if name != "m.onnx" else tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    for one in (["map", "--score", str(path)], ["map", "minilm-l6", "--on", str(path)]):
+        assert main(one) == 2
+        said = capsys.readouterr().err
+        assert what in said
+        assert "not YAML" not in said
+
+
+def test_words_inside_of_a_machine_do_not_make_it_another_tools(tmp_path: Path) -> None:
+    """A description may speak of layers and of Gemmini's header."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "extends: gemmini\nname: mine\ndescription: >\n  made for one\n  layer, not more,\n"
+        "  see GEMMINI_PARAMS_H\n",
+        encoding="utf-8",
+    )
+    found = recognised(path)
+    assert found is None or found.is_yaml
+    assert main(["map", "--layer", "matmul:m=8,k=8,n=8", "--on", str(path)]) == 0
+
+
+def test_no_hint_stands_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text(FILES["map.yaml"][0], encoding="utf-8")
+    assert main(["map", "--score", str(path)]) == 2
+    assert capsys.readouterr().err.count("map MODEL --out FOLDER") == 1
+
+
 def test_a_model_of_another_tool_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -319,3 +319,28 @@ def test_partial_sums_have_widths_of_whole_bytes(tmp_path: Path) -> None:
         "mine.yaml, levels.dram.partial_sum_bits: no width of a partial sum, which lies in memory "
         "as whole bytes; got 7, need one of 8, 16, 24, 32, 40, 48, 64"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "control: program",
+            (
+                "mine.yaml, control: no such choice; got 'program', need one of programs, "
+                "sequencer\n\nhint: did you mean 'programs'?"
+            ),
+        ),
+        (
+            "levels: {scratchpad: {holds: [inputs]}}",
+            (
+                "mine.yaml, levels.scratchpad.holds.0: no such choice; got 'inputs', need one of "
+                "input, weight, output\n\nhint: did you mean 'input'?"
+            ),
+        ),
+    ],
+)
+def test_a_choice_that_does_not_exist_has_a_suggestion(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert _message(tmp_path, HEAD + text) == expected

@@ -13,9 +13,7 @@ from pathlib import Path
 NEAR_BYTES = 65536
 SCORE = "`inferstack map --score FILE` reads it"
 LAYERS = "layers of theirs are read as a model: `inferstack map FILE`"
-MACHINE = (
-    "describe the machine in YAML: `inferstack doctor` lists the library, see docs, my machine"
-)
+MACHINE = "describe the machine in YAML: `inferstack machine list` names some to extend"
 IMPORT = "`inferstack machine import FILE -o machine.yaml` makes a machine of it"
 MAPPING = "write a mapping of ours with `inferstack map MODEL --out FOLDER`, and edit it"
 FOLDER = "give a Hugging Face folder with config.json and safetensors"
@@ -23,17 +21,22 @@ FOLDER = "give a Hugging Face folder with config.json and safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """what: "a problem of Timeloop". instead: what to do."""
+    """what: "a problem of Timeloop". instead: what to do. is_yaml: whether it is text in YAML."""
 
     what: str
     instead: str
+    is_yaml: bool = True
 
 
+CHECKPOINT = "such as a PyTorch checkpoint (.pt, .bin)"
 BINARIES = (
-    (b"GGUF", Foreign("a GGUF model of llama.cpp", FOLDER)),
-    (b"PK\x03\x04", Foreign("a zip archive, such as a PyTorch checkpoint (.pt, .bin)", FOLDER)),
-    (b"\x80\x02", Foreign("a Python pickle, such as a PyTorch checkpoint (.pt, .bin)", FOLDER)),
-    (b"\x08", Foreign("an ONNX model", FOLDER)),
+    (b"GGUF", Foreign("a GGUF model of llama.cpp", FOLDER, is_yaml=False)),
+    (b"PK\x03\x04", Foreign(f"a zip archive, {CHECKPOINT}", FOLDER, is_yaml=False)),
+    *(
+        (bytes([0x80, protocol]), Foreign(f"a Python pickle, {CHECKPOINT}", FOLDER, is_yaml=False))
+        for protocol in range(2, 6)
+    ),
+    (b"\x08", Foreign("an ONNX model", FOLDER, is_yaml=False)),
 )
 """By how a file begins. An ONNX file begins with its version, and ends in .onnx."""
 TEXTS = (
@@ -62,16 +65,16 @@ TEXTS = (
         Foreign("an accelerator of ZigZag", MACHINE),
     ),
     (
-        r"^\[general\]|^\[architecture_presets\]",
-        Foreign("a configuration of SCALE-Sim", MACHINE),
+        r"\A(\s|#.*\n)*\[(general|architecture_presets)\]",
+        Foreign("a configuration of SCALE-Sim", MACHINE, is_yaml=False),
     ),
     (
-        r"^\s*layer( name)?\s*,",
-        Foreign("a topology of SCALE-Sim", LAYERS),
+        r"\A\s*layer( name)?\s*,",
+        Foreign("a topology of SCALE-Sim", LAYERS, is_yaml=False),
     ),
     (
-        r"GEMMINI_PARAMS_H|^#define\s+DIM\s",
-        Foreign("Gemmini's header of parameters", IMPORT),
+        r"^\s*#\s*ifndef\s+GEMMINI_PARAMS_H|^\s*#\s*define\s+DIM\s",
+        Foreign("Gemmini's header of parameters", IMPORT, is_yaml=False),
     ),
     (
         r"^layers\s*:",
@@ -81,14 +84,12 @@ TEXTS = (
         r"^group\s*:",
         Foreign(
             "a fused group that `inferstack map --out` wrote",
-            "`inferstack map --score FILE` reads it",
+            SCORE,
         ),
     ),
     (
         r"^nest\s*:",
-        Foreign(
-            "a mapping that `inferstack map --out` wrote", "`inferstack map --score FILE` reads it"
-        ),
+        Foreign("a mapping that `inferstack map --out` wrote", SCORE),
     ),
     (
         r"^(extends|levels)\s*:",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,16 @@ def first_fault(form: type[BaseModel], failure: ValidationError) -> Fault:
                 need = f"{words} {limit:g}" if isinstance(limit, float) else f"{words} {limit}"
                 return Fault(keys=keys, kind=kind, what=what, got=got, need=need)
     if kind in ("literal_error", "enum"):
-        need = str(limits.get("expected", "")).replace("'", "").replace(" or ", ", ")
-        return Fault(keys=keys, kind=kind, what="no such choice", got=got, need=f"one of {need}")
+        choices = re.findall(r"'([^']*)'", str(limits.get("expected", "")))
+        near = difflib.get_close_matches(str(problem["input"]), choices, n=1, cutoff=0.5)
+        return Fault(
+            keys=keys,
+            kind=kind,
+            what="no such choice",
+            got=got,
+            need=f"one of {', '.join(choices)}",
+            hint=f"did you mean {near[0]!r}?" if near else None,
+        )
     return Fault(keys=keys, kind=kind, what="not what can stand here", got=got)
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 import yaml
 
 from inferstack.core.errors import InputError
+from inferstack.core.foreign import recognised
 
 LARGEST_FILE_BYTES = 1024 * 1024
 DEEPEST_NESTING = 16
@@ -73,6 +74,9 @@ def read_yaml(path: Path, error: type[InputError]) -> object:
         raise error(
             str(path), "too large", got=f"{size:,} bytes", need=f"at most {LARGEST_FILE_BYTES:,}"
         )
+    known = recognised(path)
+    if known is not None and not known.is_yaml:
+        raise error(str(path), "not a YAML file", got=known.what, hint=known.instead)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as failure:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inferstack.core.errors import MappingError
 from inferstack.core.files import MARK, write_atomically
-from inferstack.core.foreign import recognised
+from inferstack.core.foreign import MAPPING, recognised
 from inferstack.core.forms import first_fault
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.accelerator import Role
@@ -197,11 +197,11 @@ def load_mapping(path: Path) -> tuple[Mapping, Contraction]:
     content = read_yaml(path, MappingError)
     if not isinstance(content, dict) or not {"contraction", "nest"} & set(content):
         known = recognised(path)
-        hint = "`inferstack map MODEL --out FOLDER` writes mappings to start from"
+        hints = [MAPPING] if known is None else dict.fromkeys((known.instead, MAPPING))
         raise MappingError(
             f"{path}", "not a mapping of inferstack", got=None if known is None else known.what,
             need="operator, accelerator, contraction, nest",
-            hint=hint if known is None else f"{known.instead}. {hint}",
+            hint="; ".join(hints),
         )  # fmt: skip
     try:
         file = _MappingFile.model_validate(content)
