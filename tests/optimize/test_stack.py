@@ -12,9 +12,11 @@ import pytest
 from inferstack.compress.accuracy import embed
 from inferstack.compress.artifact import load
 from inferstack.core.errors import AcceleratorError, DataError, UnknownNameError
+from inferstack.core.files import STAGES
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.provenance import Claim
 from inferstack.cost.cost import cost
+from inferstack.hardware.accelerator import Control
 from inferstack.hardware.area import with_capacities
 from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Work
@@ -23,10 +25,20 @@ from inferstack.models.data import Pairs
 from inferstack.optimize.evaluation import weakness
 from inferstack.optimize.machines import with_swapped_memories, with_units
 from inferstack.optimize.result import Optimization
-from inferstack.optimize.schedules import FUSED, Step, schedules_of
+from inferstack.optimize.schedules import (
+    EXACT,
+    FUSED,
+    Schedules,
+    Simulators,
+    Step,
+    not_worse,
+    schedules_of,
+)
 from inferstack.optimize.stack import Request, optimize
 from inferstack.optimize.stages import Stages
 from inferstack.schedule.contraction import GREEDY
+from inferstack.simulate.run import simulate_graph
+from inferstack.simulate.support import check_simulable
 from inferstack.testing.integer_graphs import IntegerGraph
 
 from .conftest import SENTENCES
@@ -185,10 +197,10 @@ def test_a_changed_method_is_not_taken_for_the_stage_that_is_there(
 
 
 def test_a_damaged_stage_is_computed_again(tmp_path: Path) -> None:
-    stages = Stages(folder=tmp_path)
+    stages = Stages(folder=tmp_path / STAGES)
     values = np.arange(6.0).reshape(2, 3)
     assert np.array_equal(stages.array("x", "key", 2, lambda: values), values)
-    (path,) = tmp_path.iterdir()
+    (path,) = stages.folder.iterdir()
     path.write_bytes(path.read_bytes()[:90])
     assert np.array_equal(stages.array("x", "key", 2, lambda: values + 1), values + 1)
     assert np.array_equal(stages.array("x", "key", 2, lambda: values), values + 1)
@@ -267,3 +279,36 @@ def test_one_sentence_for_calibration_draws_a_warning() -> None:
     """Ranges of one sentence cut off what others need."""
     assert "one sentence alone calibrates" in (weakness(["a", "a"]) or "")
     assert weakness(["a", "b"]) is None
+
+
+def test_a_machine_without_programs_is_not_simulated() -> None:
+    fixed = dataclasses.replace(load_accelerator("gemmini"), control=Control.SEQUENCER)
+    with pytest.raises(AcceleratorError, match="control: the simulator runs programs"):
+        check_simulable(fixed)
+
+
+def test_the_referee_takes_the_row_above_where_it_is_better_in_all() -> None:
+    """Two layers, two rows: of each the better one, named, and never a worse sum."""
+    made = IntegerGraph("pair")
+    x = made.input("x", (1, 64, 64))
+    first = made.linear("first", x, 64, 96, narrow=True)
+    graph = made.build((made.linear("second", first, 96, 64),))
+    step = Step(
+        name="n", description="d", method="m", graph=graph,
+        accelerator=load_accelerator("gemmini-ibert"), schedule=EXACT,
+    )  # fmt: skip
+    best = schedules_of(step, "latency")
+    poor = schedules_of(dataclasses.replace(step, schedule=GREEDY), "latency")
+    assert not isinstance(best, Infeasible)
+    assert not isinstance(poor, Infeasible)
+    simulator = Simulators().of(step.accelerator)
+
+    def cycles(schedules: Schedules) -> int:
+        mappings = {name: one.schedules[0].mapping for name, one in schedules.items()}
+        return simulate_graph(graph, mappings, step.accelerator, simulator=simulator).cycles
+
+    for row, above in ((best, poor), (poor, best)):
+        taken, kept = not_worse(step, row, above, "latency", simulator)
+        assert cycles(taken) <= min(cycles(row), cycles(above))
+        for name in ("first", "second"):
+            assert taken[name] == (above if name in kept else row)[name]

@@ -65,7 +65,7 @@ class Layer(Shown):
     def heuristic(self, on: Machine | str | Path = "gemmini") -> Schedule:
         """The schedule of Gemmini's own library, greedy tiles without a search, for comparison.
 
-        Raises DoesNotFitError, and AcceleratorError on a machine that does not run programs.
+        Raises DoesNotFitError, and MappingError on a machine that does not run programs.
         """
         from inferstack.schedule.contraction import heuristic_schedule
 

@@ -20,7 +20,33 @@ if TYPE_CHECKING:
     from inferstack.mapping.nest import Mapping
 
 
-class Schedule(Shown):
+class _Costed(Shown):
+    """What has a cost."""
+
+    __slots__ = ()
+
+    @property
+    def cost(self) -> Cost | GroupCost:
+        """What it costs."""
+        raise AssertionError("a schedule says what it costs")
+
+    @property
+    def cycles(self) -> int:
+        """Latency of one run."""
+        return self.cost.cycles
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy, of all instances."""
+        return self.cost.energy_pj
+
+    @property
+    def dram_bytes(self) -> int:
+        """Bytes read from and written to DRAM."""
+        return self.cost.dram_bytes
+
+
+class Schedule(_Costed):
     """A loop nest and what it costs. data: the library's own object."""
 
     __slots__ = ("data",)
@@ -60,21 +86,6 @@ class Schedule(Shown):
         return self.mapping.operator
 
     @property
-    def cycles(self) -> int:
-        """Latency."""
-        return self.cost.cycles
-
-    @property
-    def energy_pj(self) -> float:
-        """Energy, of all instances."""
-        return self.cost.energy_pj
-
-    @property
-    def dram_bytes(self) -> int:
-        """Bytes read from and written to DRAM."""
-        return self.cost.dram_bytes
-
-    @property
     def nest(self) -> str:
         """The loops in words, outermost first."""
         from inferstack.mapping.text import readable
@@ -112,33 +123,23 @@ class Schedule(Shown):
         return written(path, self.to_yaml())
 
 
-class GroupSchedule(Shown):
+class GroupSchedule(_Costed):
     """A fused group as a file says it, and what it costs."""
 
-    __slots__ = ("accelerator", "cost")
+    __slots__ = ("_cost", "accelerator")
 
     def __init__(self, cost: GroupCost, accelerator: Accelerator) -> None:
-        self.cost, self.accelerator = cost, accelerator
+        self._cost, self.accelerator = cost, accelerator
+
+    @property
+    def cost(self) -> GroupCost:
+        """What it costs."""
+        return self._cost
 
     @property
     def name(self) -> str:
         """Its operators."""
         return " + ".join(self.cost.kernels)
-
-    @property
-    def cycles(self) -> int:
-        """Latency of one run of the group."""
-        return self.cost.cycles
-
-    @property
-    def energy_pj(self) -> float:
-        """Energy."""
-        return self.cost.energy_pj
-
-    @property
-    def dram_bytes(self) -> int:
-        """Bytes read from and written to DRAM."""
-        return self.cost.dram_bytes
 
     def table(self) -> RenderableType:
         """The loops of the group, the nests, and the cost."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from inferstack.core.errors import MappingError
 from inferstack.core.infeasible import Infeasible
 from inferstack.cost.cost import cost
 from inferstack.cost.scheduled import Scheduled
@@ -54,7 +55,16 @@ def best_schedule(
 def heuristic_schedule(
     contraction: Contraction, accelerator: Accelerator
 ) -> Scheduled | Infeasible:
-    """The schedule of Gemmini's library, with what follows fused."""
+    """The schedule of Gemmini's library, with what follows fused.
+
+    Raises MappingError where the machine computes it by no program.
+    """
+    if not is_program(contraction, accelerator):
+        raise MappingError(
+            f"operator {contraction.name} on {accelerator.name}",
+            "has no schedule of Gemmini's library",
+            need="a matrix product on a machine that runs programs, such as gemmini",
+        )
     epilogue = contraction.epilogue
     mapping = greedy(
         contraction.finished, accelerator, epilogue.names, whole_rows=epilogue.whole_rows

@@ -87,13 +87,13 @@ class _Finder:
             misfit = misfit or bad
             rests.append(tuple(g for one in rest if not isinstance(one, Infeasible) for g in one))
         ways = [
-            (chained(head, chain[:length]), chain[:length], rest)
+            (chained(head, chain[:length]), rest)
             for length, rest in enumerate(rests)
             if len(rest) == len(chain) - length
         ]
         key = tuple(
             (wanted.signature, tuple((g.cycles, g.energy_pj, g.dram_bytes) for g in rest))
-            for wanted, _, rest in ways
+            for wanted, rest in ways
         )
         if key not in self.known:
             assert ways or misfit is not None, "a chain has a way to run, or a reason"
@@ -106,14 +106,14 @@ class _Finder:
     def _best(
         self,
         head: Kernel,
-        ways: Sequence[tuple[Contraction, tuple[Kernel, ...], tuple[GroupCost, ...]]],
+        ways: Sequence[tuple[Contraction, tuple[GroupCost, ...]]],
     ) -> tuple[GroupCost, ...] | Infeasible:
         """The best alternative; ties go to the one that fuses less."""
         self.chains += 1
         self.alternatives += len(ways)
         made: list[tuple[Scheduled, tuple[GroupCost, ...]]] = []
         misfit: Infeasible | None = None
-        for wanted, _, rest in ways:
+        for wanted, rest in ways:
             beside = (sum(g.cycles for g in rest), sum(g.energy_pj for g in rest))
             found = self.scheduler(wanted, self.accelerator, beside)
             if isinstance(found, Infeasible):

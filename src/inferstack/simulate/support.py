@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inferstack.core.errors import AcceleratorError
-from inferstack.hardware.accelerator import Accelerator, Role
+from inferstack.hardware.accelerator import Accelerator, Control, Role
 from inferstack.simulate.templates import BLOCK
 
 
@@ -24,6 +24,11 @@ def check_simulable(accelerator: Accelerator) -> None:
             need="a scratchpad for input and weight, then an accumulator for the output",
             hint=hint,
         )
+    if accelerator.control is not Control.PROGRAMS:
+        raise AcceleratorError(
+            f"{where}, control", "the simulator runs programs, and this machine has none",
+            got=accelerator.control.value, need=Control.PROGRAMS.value, hint=hint,
+        )  # fmt: skip
     array = accelerator.array
     axes = "k" in array.row_dims and "n" in array.column_dims
     if not axes or (array.rows, array.columns) != (BLOCK, BLOCK):

@@ -39,7 +39,8 @@ def unit_of(kernel: Kernel, accelerator: Accelerator) -> Unit:
 def chain_cost(kernels: tuple[str, ...], scheduled: Scheduled) -> GroupCost:
     """A contraction with what is fused to it, as its schedule costs. kernels: their names."""
     cost = scheduled.cost
-    dram = cost.busy_cycles.get("dram", cost.busy_cycles.get(cost.dram, 0))
+    outermost = scheduled.accelerator.levels[0]
+    dram = max(port_cycles(outermost, cost.dram_read_bytes, cost.dram_written_bytes).values())
     plans = tuple(
         KernelPlan(
             kernel=name,
