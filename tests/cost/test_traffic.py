@@ -13,8 +13,9 @@ from tests.mapping.interpreter import Interpreter, touched
 from inferstack.cost.programs import traffic
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping import legality
-from inferstack.mapping.contraction import Contraction, distinct
+from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
+from inferstack.ops.distinct import distinct
 
 UNLIMITED = 1 << 40
 

@@ -14,7 +14,7 @@ from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.mapping.contraction import Contraction, Operand
 from inferstack.mapping.nest import Loop, Mapping, Spatial, Store
 
-from .interpreter import Chunk, touched
+from .interpreter import Chunk, inside, touched
 
 Instance = tuple[tuple[str, int], ...]
 """(axis and dimension, piece) of each fan-out around, outermost first."""
@@ -163,7 +163,9 @@ class Instances:
             if place.operand.role is Role.OUTPUT:
                 self._output(place, around, members, tile)
                 continue
-            outer.reads[around] = outer.reads.get(around, 0) + len(tile)
+            dram = outer.level == self.accelerator.levels[0].name
+            sent = inside(place.operand, tile) if dram else len(tile)
+            outer.reads[around] = outer.reads.get(around, 0) + sent
             for member in members:
                 place.writes[member] = place.writes.get(member, 0) + len(tile)
 

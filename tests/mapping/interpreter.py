@@ -33,8 +33,19 @@ class _Place:
     transfers: int = 0
 
 
+def inside(operand: Operand, tile: frozenset[tuple[int, ...]]) -> int:
+    """Elements of a tile that are no padding."""
+    return sum(
+        all(
+            index.size is None or 0 <= value < index.size
+            for index, value in zip(operand.indices, element, strict=True)
+        )
+        for element in tile
+    )
+
+
 def touched(operand: Operand, chunk: Chunk) -> frozenset[tuple[int, ...]]:
-    """The elements of an operand that a chunk of the loops reads or writes."""
+    """The elements of an operand that a chunk of the loops reads or writes, padding included."""
     axes = []
     for index in operand.indices:
         ranges = [range(chunk[name][0], sum(chunk[name])) for name, _ in index.terms]

@@ -21,6 +21,7 @@ from inferstack.hardware.accelerator import (
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.shapes import attention_context, attention_scores, convolution, matmul
+from inferstack.ops.rule import Affine
 
 ROOMY = 1 << 40
 
@@ -118,6 +119,21 @@ def small_contraction(chance: random.Random, most: int = 7) -> Contraction:
         groups=groups,
         output_bits=bits,
     )
+
+
+def padded(chance: random.Random, wanted: Contraction) -> Contraction:
+    """A convolution with up to all of its input's rows, and columns, in the padding but one."""
+    operands = []
+    for operand in wanted.operands:
+        indices = []
+        for index in operand.indices:
+            if {name for name, _ in index.terms} & {"p", "q"} and operand.role is Role.INPUT:
+                reach = 1 + sum(c * (wanted.extents[name] - 1) for name, c in index.terms)
+                size = chance.randint(1, reach)
+                index = Affine(index.terms, offset=-chance.randint(0, reach - size), size=size)
+            indices.append(index)
+        operands.append(replace(operand, indices=tuple(indices)))
+    return replace(wanted, operands=tuple(operands))
 
 
 def placed(chance: random.Random, wanted: Contraction, machine: Accelerator) -> Contraction:

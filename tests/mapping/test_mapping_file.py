@@ -31,7 +31,8 @@ def best() -> Scheduled:
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    for wanted in (WANTED, convolution(n=8, c=8, p=7, q=7, r=3, s=3, stride=2, groups=2)):
+    image = convolution(n=8, c=8, p=7, q=7, r=3, s=3, stride=2, padding=1, groups=2)
+    for wanted in (WANTED, image):
         found = optimum(wanted, TARGET, "edp")
         assert isinstance(found, Scheduled)
         save_mapping(tmp_path / "m.yaml", found.mapping, wanted)

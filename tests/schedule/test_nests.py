@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.mapping.machines import hierarchy, placed, small_contraction
+from tests.mapping.machines import hierarchy, padded, placed, small_contraction
 
 from inferstack.core.infeasible import Infeasible
 from inferstack.cost.access import stationary
@@ -32,6 +32,8 @@ from inferstack.schedule.nests.skeleton import all_skeletons
 
 LARGEST_SPACE = 400
 MOST_SKELETONS = 100
+PADDED = range(212, 224)
+"""Seeds of cases whose convolutions have padding."""
 
 
 def orders(chains: list[list[Node]]) -> Iterator[tuple[Node, ...]]:
@@ -164,7 +166,7 @@ def _nest(
             chance.shuffle(found)
         nodes.extend(found)
 
-    following = [*frame[1:], None]
+    following = [*frame[1:], None][: len(frame)]
     loops(frame[0] if frame else None)
     for node, after in zip(frame, following, strict=True):
         if isinstance(node, int):
@@ -196,19 +198,24 @@ def _nest(
     return Mapping(operator=wanted.name, accelerator=machine.name, nodes=tuple(nodes))
 
 
-def tiny(chance: random.Random) -> tuple[Contraction, Accelerator]:
+def tiny(chance: random.Random, padding: bool = False) -> tuple[Contraction, Accelerator]:
     """A case whose whole space can be enumerated."""
     while True:
         machine = hierarchy(chance, roomy=False)
         wanted = placed(chance, small_contraction(chance, 5), machine)
+        if padding:
+            wanted = padded(chance, wanted)
+            if not any(index.size for operand in wanted.operands for index in operand.indices):
+                continue
         if 1 < space_size(wanted, machine, False) <= LARGEST_SPACE:
             return wanted, machine
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_the_optimum_is_that_of_enumeration(seed: int) -> None:
+@pytest.mark.parametrize("padding", [False, True])
+@pytest.mark.parametrize("seed", [*range(24), 5073])
+def test_the_optimum_is_that_of_enumeration(seed: int, padding: bool) -> None:
     chance = random.Random(seed)
-    wanted, machine = tiny(chance)
+    wanted, machine = tiny(chance, padding)
     perfect = chance.random() < 0.3
     costs, size = enumerated(wanted, machine, perfect, chance)
     for objective in OBJECTIVES:
@@ -227,14 +234,16 @@ def test_the_optimum_is_that_of_enumeration(seed: int) -> None:
         )
 
 
+@pytest.mark.parametrize("padding", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-def test_mirrored_dimensions_are_searched_once_and_right(seed: int) -> None:
+def test_mirrored_dimensions_are_searched_once_and_right(seed: int, padding: bool) -> None:
     chance = random.Random(seed)
     while True:
         size, kernel = chance.randint(2, 3), chance.randint(1, 2)
         wanted = convolution(
-            n=1, c=1, p=size, q=size, r=kernel, s=kernel, stride=chance.randint(1, 2)
-        )
+            n=1, c=1, p=size, q=size, r=kernel, s=kernel, stride=chance.randint(1, 2),
+            padding=int(padding and size > 2),
+        )  # fmt: skip
         machine = hierarchy(chance, roomy=False)
         if space_size(wanted, machine, False) <= LARGEST_SPACE:
             break
@@ -269,7 +278,7 @@ def test_the_front_is_that_of_enumeration(seed: int) -> None:
     assert points == sorted(expected)
 
 
-@pytest.mark.parametrize("seed", [51270, *range(200, 212)])
+@pytest.mark.parametrize("seed", [51270, *range(200, 224)])
 def test_steps_that_are_left_out_are_no_better(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Larger than enumeration goes: the same search over all multiples and all sides. In 51270 nine
     elements on two instances want a side of four, where three make as few trips."""
@@ -279,6 +288,8 @@ def test_steps_that_are_left_out_are_no_better(seed: int, monkeypatch: pytest.Mo
         wanted = small_contraction(chance, 14)
         if chance.random() < 0.6:
             wanted = placed(chance, wanted, machine)
+        if seed in PADDED:
+            wanted = padded(chance, wanted)
         if sum(1 for _ in all_skeletons(wanted, machine)) <= MOST_SKELETONS:
             break
     narrow = [optimum(wanted, machine, objective) for objective in OBJECTIVES]

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tests.mapping.machines import hierarchy, placed, small_contraction
+from tests.mapping.machines import hierarchy, padded, placed, small_contraction
 from tests.schedule.test_nests import _nest, frames, tiny, walks
 
 from inferstack.core.errors import InputError
@@ -30,6 +30,8 @@ from inferstack.schedule.nests.skeleton import all_skeletons
 
 Key = tuple[object, ...]
 MOST_SKELETONS = 200
+PADDED = range(40, 60)
+"""Seeds of cases whose convolutions have padding."""
 LARGER = 50_000
 """Seeds from here on are of larger operators, with operands anywhere."""
 FIGURES = ("energy_pj", "cycles", "dram_bytes")
@@ -135,12 +137,14 @@ def _agrees(sampler: Sampler, sample: Sample, number: int) -> None:
         assert math.isclose(own, getattr(found, name), rel_tol=1e-9), name
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(60))
 def test_figures_are_those_of_the_model_on_any_hierarchy(seed: int) -> None:
     chance, skeletons = random.Random(seed), MOST_SKELETONS + 1
     while skeletons > MOST_SKELETONS:
         machine = hierarchy(chance, roomy=seed % 2 == 0)
         wanted = placed(chance, small_contraction(chance), machine)
+        if seed in PADDED:
+            wanted = padded(chance, wanted)
         skeletons = sum(1 for _ in all_skeletons(wanted, machine))
     if isinstance(optimum(wanted, machine), Infeasible):
         return
@@ -153,8 +157,12 @@ def test_figures_are_those_of_the_model_on_any_hierarchy(seed: int) -> None:
 @pytest.mark.parametrize("name", ["peers-target", "survey-analytic", "simba", "tpu-v1"])
 @pytest.mark.parametrize(
     "wanted",
-    [matmul(m=512, n=768, k=768), convolution(n=64, c=3, p=112, q=112, r=7, s=7, stride=2)],
-    ids=["matmul", "convolution"],
+    [
+        matmul(m=512, n=768, k=768),
+        convolution(n=64, c=3, p=112, q=112, r=7, s=7, stride=2),
+        convolution(n=64, c=3, p=112, q=112, r=7, s=7, stride=2, padding=3),
+    ],
+    ids=["matmul", "convolution", "padding"],
 )
 def test_none_of_many_real_mappings_beats_the_proven_optimum(
     wanted: Contraction, name: str
@@ -170,9 +178,10 @@ def test_none_of_many_real_mappings_beats_the_proven_optimum(
 
 
 @pytest.mark.parametrize("objective", ["energy", "edp", "latency"])
+@pytest.mark.parametrize("padding", [False, True])
 @pytest.mark.parametrize("seed", [1191, 1250, 1058, 1089, 71986])
 def test_none_of_many_mappings_beats_the_proven_optimum_beside_instances(
-    seed: int, objective: str
+    seed: int, padding: bool, objective: str
 ) -> None:
     """Strided, dilated convolutions on several arrays. 1191 and 1250: the least share of one
     instance once was no bound; 71986: nor was that of a dimension that may use either of two axes,
@@ -182,6 +191,8 @@ def test_none_of_many_mappings_beats_the_proven_optimum_beside_instances(
     wanted = small_contraction(chance, 12 if seed < LARGER else 15)
     if seed >= LARGER and chance.random() < 0.5:
         wanted = placed(chance, wanted, machine)
+    if padding:
+        wanted = padded(chance, wanted)
     assert machine.fan_outs
     best = optimum(wanted, machine, objective)
     assert isinstance(best, Scheduled)

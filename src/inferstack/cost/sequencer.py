@@ -9,7 +9,8 @@ by the same rule; the other operands stream: they cross at every innermost step.
 The instances of a fan-out walk their loops side by side, launched anew by every pass of the loops
 outside of them: what they hold does not outlast it. What does not vary along an axis is read once
 outside and multicast, and the partial sums of instances that share an output are added on the way:
-the outer level sees one.
+the outer level sees one. Zeros of a convolution's padding are made on the chip: they are
+written with the elements that DRAM sends, and not read there.
 
 A visit of an output tile starts from zero, or from the sum of an earlier visit, and ends with a
 write to the level outside. The earlier sum enters the adder with the first products: it is read
@@ -35,6 +36,7 @@ from typing import Any
 from inferstack.core.units import ceil_div
 from inferstack.cost.access import ARRAY, Access, Crossing, stationary
 from inferstack.cost.figures import Cost, moved_energy_pj, occupied_bytes, port_cycles
+from inferstack.cost.padding import padding_elements
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.mapping.contraction import Contraction, Operand
 from inferstack.mapping.legality import Nest, steps
@@ -142,6 +144,7 @@ class _Walk:
         self.outer, self.inner = outer, inner
         self.names = tuple(name for name, _ in contraction.dims)
         at = accelerator.index(outer)
+        self.from_dram = at == 0
         # A fan-out stands outside of a level when that level is inside of it.
         self.final = hands_on_results(outer, accelerator)
         self.outside = tuple(at > accelerator.index(f.below) for f in accelerator.fan_outs)
@@ -210,7 +213,7 @@ class _Walk:
         def all_in(_: int) -> bool:
             return inside
 
-        outer = self._moved(depth, near) * self._passes(depth, kept, around)
+        outer = self._moved(depth, near, stored=self.from_dram) * self._passes(depth, kept, around)
         inner = self._moved(depth, all_in) * self._passes(depth, kept, all_in)
         return Count(
             outer=outer,
@@ -227,18 +230,25 @@ class _Walk:
             if name not in self.operand.dims
         )
 
-    def _moved(self, depth: int, every: Callable[[int], bool]) -> int:
-        """Elements of all tiles, over the dimensions that move the operand."""
+    def _moved(self, depth: int, every: Callable[[int], bool], *, stored: bool = False) -> int:
+        """Elements of all tiles, over the dimensions that move the operand.
+
+        stored: those of the tensor alone, without padding; all instances count.
+        """
         total = 1
         for index in self.operand.indices:
             names = [name for name, _ in index.terms]
             one = Operand(slot=self.operand.slot, role=self.operand.role, indices=(index,), bits=8)
             found = [self.sizes(name, depth, depth, every).items() for name in names]
-            total *= sum(
+            own = sum(
                 one.elements({n: size for n, (size, _) in zip(names, chunk, strict=True)})
                 * math.prod(count for _, count in chunk)
                 for chunk in itertools.product(*found)
             )
+            if stored:
+                loops = [(self.names[dim], step) for dim, step in self.nest.loops[:depth]]
+                own -= padding_elements(index, self.contraction.extents, loops)
+            total *= own
         return total
 
 

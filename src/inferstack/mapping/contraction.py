@@ -7,14 +7,13 @@ Made by `contraction(graph, operator)` from the rule's iteration space. Two oper
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from inferstack.core.errors import InputError
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.ir.graph import Graph, Operator
 from inferstack.mapping.epilogue import NO_EPILOGUE, ROW_FACTOR_BITS, Epilogue
+from inferstack.ops.distinct import Terms, distinct, distinct_inside
 from inferstack.ops.registry import rule_for
 from inferstack.ops.rule import OUTPUT, Affine
 
@@ -46,9 +45,16 @@ class Operand:
         return 0 if self.origin is None else accelerator.index(self.origin)
 
     def elements(self, chunk: dict[str, int]) -> int:
-        """Distinct elements that a chunk (extent by dimension) touches."""
+        """Distinct elements that a chunk (extent by dimension) touches, zeros of padding included:
+        what it takes on the chip."""
+        return math.prod(distinct(_sized(index, chunk)) for index in self.indices)
+
+    def stored(self, extents: dict[str, int]) -> int:
+        """Distinct elements of the tensor that all loops touch: what its home holds of it."""
         return math.prod(
-            distinct(tuple((coefficient, chunk[name]) for name, coefficient in index.terms))
+            distinct(_sized(index, extents))
+            if index.size is None
+            else distinct_inside(_sized(index, extents), index.offset, index.size)
             for index in self.indices
         )
 
@@ -101,6 +107,22 @@ class Contraction:
         )
         return replace(self, operands=operands)
 
+    def inner_tile(self, chunk: dict[str, int]) -> Contraction:
+        """The same over a chunk of the loops, none of whose cut sides is an edge of the tensor."""
+
+        def beside(index: Affine) -> Affine:
+            whole = all(chunk[name] == self.extents[name] for name, _ in index.terms)
+            return index if whole else replace(index, size=None)
+
+        return replace(
+            self,
+            dims=tuple((name, chunk[name]) for name, _ in self.dims),
+            operands=tuple(
+                replace(operand, indices=tuple(map(beside, operand.indices)))
+                for operand in self.operands
+            ),
+        )
+
     def by_role(self, role: Role) -> Operand:
         """The input, the weight or the output."""
         return next(operand for operand in self.operands if operand.role is role)
@@ -129,7 +151,7 @@ class Contraction:
     def compulsory_bytes(self) -> int:
         """Of DRAM: operands that are there read once, a result that goes there written once."""
         total = sum(
-            -(-operand.elements(self.extents) * operand.bits // 8)
+            -(-operand.stored(self.extents) * operand.bits // 8)
             for operand in self.operands
             if operand.origin is None
         )
@@ -150,35 +172,8 @@ class Contraction:
         return self.extents["n"] * self.extents.get("g", 1)
 
 
-@lru_cache(maxsize=65536)
-def distinct(terms: tuple[tuple[int, int], ...]) -> int:
-    """Number of distinct values of sum(coefficient * x), each x from 0 to its extent - 1.
-
-    terms: (coefficient, extent). Closed form where each coefficient divides the next larger one.
-    """
-    moving = sorted((abs(c), extent) for c, extent in terms if c != 0 and extent > 1)
-    if not moving:
-        return 1
-    step, span, total, dense = moving[0][0], 0, 1, True
-    # Invariant: `total` values from 0 to `span`; where dense, all multiples of `step` in there.
-    for coefficient, extent in moving:
-        if dense and coefficient % step == 0 and coefficient <= span + step:
-            span += coefficient * (extent - 1)
-            total = span // step + 1
-        elif coefficient > span:
-            dense = False
-            span += coefficient * (extent - 1)
-            total *= extent
-        else:
-            return _enumerated(moving)
-    return total
-
-
-def _enumerated(moving: Sequence[tuple[int, int]]) -> int:
-    values = {0}
-    for coefficient, extent in moving:
-        values = {value + coefficient * x for value in values for x in range(extent)}
-    return len(values)
+def _sized(index: Affine, chunk: dict[str, int]) -> Terms:
+    return tuple((coefficient, chunk[name]) for name, coefficient in index.terms)
 
 
 def is_contraction(operator: Operator) -> bool:
@@ -190,7 +185,7 @@ def contraction(graph: Graph, operator: Operator) -> Contraction:
     """The contraction of a matmul, attention scores, attention context or convolution.
 
     A convolution's input is an affine access; each tile fetches its halo again. Zeros of the
-    padding count as elements. Raises InputError for other kinds.
+    padding take room on the chip, and are made there. Raises InputError for other kinds.
     """
     if not is_contraction(operator):
         raise InputError(

@@ -38,7 +38,7 @@ from inferstack.mapping.mapping_file import (
     nodes_of,
     yaml_text,
 )
-from inferstack.ops.rule import Access, Affine, IterationSpace
+from inferstack.ops.rule import Access, IterationSpace
 
 
 class _TileFile(Strict):
@@ -234,6 +234,5 @@ def _kernel(path: Path, number: int, file: _KernelFile) -> Kernel:
 
 
 def _port(file: _PortFile) -> Port:
-    indices = tuple(Affine(tuple(i.terms.items()), i.offset) for i in file.indices)
-    access = Access(slot=file.slot, indices=indices)
+    access = Access(slot=file.slot, indices=tuple(index.affine for index in file.indices))
     return Port(slot=file.slot, tensor=file.tensor, access=access, bits=file.bits)

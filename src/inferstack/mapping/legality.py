@@ -275,7 +275,7 @@ def tile_bytes(
 
 def resident_bytes(operand: Operand, contraction: Contraction) -> int:
     """Bytes of an operand that a neighbour left on the chip, or finds there: all of it."""
-    return ceil_div(operand.elements(contraction.extents) * operand.bits, 8)
+    return ceil_div(operand.stored(contraction.extents) * operand.bits, 8)
 
 
 def usable_bytes(level: Level, contraction: Contraction) -> int | None:

@@ -44,6 +44,12 @@ class Strict(BaseModel):
 class IndexFile(Strict):
     terms: dict[Word, int]
     offset: int = 0
+    size: Extent | None = None
+
+    @property
+    def affine(self) -> Affine:
+        """The index."""
+        return Affine(tuple(self.terms.items()), self.offset, self.size)
 
 
 class _OperandFile(Strict):
@@ -115,7 +121,12 @@ def node_content(node: Node) -> dict[str, Any]:
 
 def index_content(index: Affine) -> dict[str, Any]:
     """An affine index as plain data."""
-    return {"terms": dict(index.terms), **({"offset": index.offset} if index.offset else {})}
+    found: dict[str, Any] = {"terms": dict(index.terms)}
+    if index.offset:
+        found["offset"] = index.offset
+    if index.size is not None:
+        found["size"] = index.size
+    return found
 
 
 def contraction_content(contraction: Contraction) -> dict[str, Any]:
@@ -250,7 +261,7 @@ def contraction_of(
             Operand(
                 slot=operand.slot,
                 role=Role(operand.role),
-                indices=tuple(Affine(tuple(i.terms.items()), i.offset) for i in operand.indices),
+                indices=tuple(index.affine for index in operand.indices),
                 bits=operand.bits,
                 origin=operand.origin,
             )

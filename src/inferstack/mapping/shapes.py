@@ -10,11 +10,12 @@ from inferstack.core.errors import InputError
 from inferstack.hardware.accelerator import Role
 from inferstack.mapping.contraction import Contraction, Operand
 from inferstack.ops.rule import Affine
+from inferstack.ops.windows import sliding
 
 LARGEST_EXTENT = 2**24
 """Above it, sizes are taken for a mistake."""
 
-Terms = tuple[tuple[str, int], ...]
+Indices = tuple[Affine, ...]
 
 
 def matmul(
@@ -49,10 +50,10 @@ def attention_scores(
         (("batch", batch), ("g", kv_heads), ("r", r), ("m", m), ("n", n), ("k", k)),
         ("k",),
         (
-            ("query", (*_axes("batch", "m"), (("g", r * k), ("r", k), ("k", 1))), bits),
-            ("key", (*_axes("batch", "n"), (("g", k), ("k", 1))), bits),
+            ("query", (*_axes("batch", "m"), _digits(("g", r * k), ("r", k), ("k", 1))), bits),
+            ("key", (*_axes("batch", "n"), _digits(("g", k), ("k", 1))), bits),
         ),
-        ((*_axes("batch"), (("g", r), ("r", 1)), *_axes("m", "n")), output_bits),
+        ((*_axes("batch"), _digits(("g", r), ("r", 1)), *_axes("m", "n")), output_bits),
     )
 
 
@@ -75,10 +76,14 @@ def attention_context(
         (("batch", batch), ("g", kv_heads), ("r", r), ("m", m), ("n", n), ("k", k)),
         ("k",),
         (
-            ("probabilities", (*_axes("batch"), (("g", r), ("r", 1)), *_axes("m", "k")), bits),
-            ("value", (*_axes("batch", "k"), (("g", n), ("n", 1))), bits),
+            (
+                "probabilities",
+                (*_axes("batch"), _digits(("g", r), ("r", 1)), *_axes("m", "k")),
+                bits,
+            ),
+            ("value", (*_axes("batch", "k"), _digits(("g", n), ("n", 1))), bits),
         ),
-        ((*_axes("batch", "m"), (("g", r * n), ("r", n), ("n", 1))), output_bits),
+        ((*_axes("batch", "m"), _digits(("g", r * n), ("r", n), ("n", 1))), output_bits),
     )
 
 
@@ -91,6 +96,7 @@ def convolution(
     r: int,
     s: int,
     stride: int = 1,
+    padding: int = 0,
     dilation: int = 1,
     groups: int = 1,
     batch: int = 1,
@@ -100,26 +106,56 @@ def convolution(
 ) -> Contraction:
     """A two-dimensional convolution with p x q outputs; n, c: channels of all groups together.
 
-    The input has stride * (p - 1) + dilation * (r - 1) + 1 rows, padding included.
+    The input has stride * (p - 1) + dilation * (r - 1) + 1 rows, `padding` of them on either side
+    zeros that DRAM does not hold; columns likewise.
     """
-    for factor, what in ((stride, "stride"), (dilation, "dilation"), (groups, "groups")):
-        _positive(f"operator {name}", what, factor)
+    sizes = {
+        "stride": stride,
+        "dilation": dilation,
+        "groups": groups,
+        "p": p,
+        "q": q,
+        "r": r,
+        "s": s,
+    }
+    for what, size in sizes.items():
+        _positive(f"operator {name}", what, size)
     if n % groups or c % groups:
         raise InputError(
             f"operator {name}", "channels do not divide into groups", got=(n, c), need=groups
         )
     own_n, own_c = n // groups, c // groups
-    rows, columns = (("p", stride), ("r", dilation)), (("q", stride), ("s", dilation))
+
+    def axis(outer: str, places: int, inner: str, kernel: int) -> Affine:
+        size = stride * (places - 1) + dilation * (kernel - 1) + 1 - 2 * padding
+        if padding < 0 or size < 1:
+            raise InputError(
+                f"operator {name}",
+                "padding leaves no input",
+                got=padding,
+                need="less than half of it",
+            )
+        return sliding(outer, inner, stride, dilation, padding, size)
+
     extents = (batch, groups, own_n, p, q, own_c, r, s)
     return _made(
         name,
         tuple(zip(("batch", "g", "n", "p", "q", "c", "r", "s"), extents, strict=True)),
         ("c", "r", "s"),
         (
-            ("x", (*_axes("batch"), (("g", own_c), ("c", 1)), rows, columns), bits),
-            ("weight", ((("g", own_n), ("n", 1)), *_axes("c", "r", "s")), bits),
+            (
+                "x",
+                (
+                    *_axes("batch"),
+                    _digits(("g", own_c), ("c", 1)),
+                    axis("p", p, "r", r),
+                    axis("q", q, "s", s),
+                ),
+                bits,
+            ),
+            ("weight", (_digits(("g", own_n), ("n", 1)), *_axes("c", "r", "s")), bits),
         ),
-        ((*_axes("batch"), (("g", own_n), ("n", 1)), *_axes("p", "q")), output_bits),
+        ((*_axes("batch"), _digits(("g", own_n), ("n", 1)), *_axes("p", "q")), output_bits),
     )
 
 
@@ -133,8 +169,13 @@ def _shared(name: str, heads: int, kv_heads: int) -> int:
     return heads // kv_heads
 
 
-def _axes(*names: str) -> tuple[Terms, ...]:
-    return tuple(((name, 1),) for name in names)
+def _axes(*names: str) -> Indices:
+    return tuple(Affine(((name, 1),)) for name in names)
+
+
+def _digits(*terms: tuple[str, int]) -> Affine:
+    """An axis that several dimensions walk, each as a digit."""
+    return Affine(terms)
 
 
 def _positive(where: str, what: str, size: int) -> None:
@@ -156,8 +197,8 @@ def _made(
     name: str,
     dims: tuple[tuple[str, int], ...],
     reductions: tuple[str, ...],
-    factors: tuple[tuple[str, tuple[Terms, ...], int], ...],
-    output: tuple[tuple[Terms, ...], int],
+    factors: tuple[tuple[str, Indices, int], ...],
+    output: tuple[Indices, int],
 ) -> Contraction:
     slots = (*factors, ("out", *output))
     made = Contraction(
@@ -165,7 +206,7 @@ def _made(
         dims=dims,
         reductions=frozenset(reductions),
         operands=tuple(
-            Operand(slot=slot, role=role, indices=tuple(map(Affine, indices)), bits=bits)
+            Operand(slot=slot, role=role, indices=indices, bits=bits)
             for (slot, indices, bits), role in zip(slots, Role, strict=True)
         ),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
 from inferstack.ops.rule import OUTPUT, Access, Affine, IterationSpace, Rule, simple
+from inferstack.ops.windows import sliding, windows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -66,8 +67,9 @@ class Conv2dRule(Rule):
         batch, _, p, q = output.shape
         n //= groups
         first, channel = Affine((("batch", 1),)), Affine((("g", n), ("n", 1)))
-        rows = Affine((("p", stride), ("r", dilation)), offset=-padding)
-        columns = Affine((("q", stride), ("s", dilation)), offset=-padding)
+        height, width = inputs["x"].shape[2:]
+        rows = sliding("p", "r", stride, dilation, padding, height)
+        columns = sliding("q", "s", stride, dilation, padding, width)
         accesses = [
             Access(slot="x", indices=(first, Affine((("g", c), ("c", 1))), rows, columns)),
             Access(slot="weight", indices=(channel, *simple("weight", "c", "r", "s").indices)),
@@ -87,8 +89,6 @@ class Conv2dRule(Rule):
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
         import numpy as np
-
-        from inferstack.ops.windows import windows
 
         x, weight = inputs["x"], inputs["weight"]
         stride, padding, dilation, groups = _numbers(attributes)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
 from inferstack.ops.rule import OUTPUT, Access, Affine, IterationSpace, Rule, simple
+from inferstack.ops.windows import sliding, windows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,8 +47,9 @@ class MaxPoolRule(Rule):
     ) -> IterationSpace:
         """One comparison per element of each window; points in the padding are counted too."""
         kernel, stride, padding = (int(attributes[n]) for n in ("kernel", "stride", "padding"))
-        rows = Affine((("p", stride), ("r", 1)), offset=-padding)
-        columns = Affine((("q", stride), ("s", 1)), offset=-padding)
+        height, width = inputs["x"].shape[2:]
+        rows = sliding("p", "r", stride, 1, padding, height)
+        columns = sliding("q", "s", stride, 1, padding, width)
         dims = ("batch", "n", "p", "q")
         read = (Affine((("batch", 1),)), Affine((("n", 1),)), rows, columns)
         return IterationSpace(
@@ -60,8 +62,6 @@ class MaxPoolRule(Rule):
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
         import numpy as np
-
-        from inferstack.ops.windows import windows
 
         kernel, stride, padding = (int(attributes[n]) for n in ("kernel", "stride", "padding"))
         result: Array = windows(inputs["x"], kernel, kernel, stride, padding, 1, -np.inf).max(

@@ -29,10 +29,14 @@ OUTPUT = "out"
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """offset + sum of coefficient * dimension: one index of a tensor access."""
+    """offset + sum of coefficient * dimension: one index of a tensor access.
+
+    size: of the tensor's axis, where the index may leave it: what lies outside is padding.
+    """
 
     terms: tuple[tuple[str, int], ...]
     offset: int = 0
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

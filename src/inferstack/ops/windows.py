@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferstack.ops.rule import Affine
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -24,3 +26,9 @@ def windows(
     reach = ((rows - 1) * dilation + 1, (columns - 1) * dilation + 1)
     view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
     return view[:, :, ::stride, ::stride, ::dilation, ::dilation]
+
+
+def sliding(outer: str, inner: str, stride: int, dilation: int, padding: int, size: int) -> Affine:
+    """The index of an axis of `size` elements that windows slide along, `padding` on both sides."""
+    terms = ((outer, stride), (inner, dilation))
+    return Affine(terms, offset=-padding, size=size) if padding else Affine(terms)

@@ -43,7 +43,7 @@ def to_json(contraction: Contraction) -> dict[str, Any]:
                 "slot": operand.slot,
                 "role": operand.role.value,
                 "dims": sorted(operand.dims),
-                "elements": operand.elements(contraction.extents),
+                "elements": operand.stored(contraction.extents),
                 "bits": operand.bits,
             }
             for operand in contraction.operands

@@ -28,7 +28,7 @@ from inferstack.schedule.nests.optimum import optimum
 
 FORMAT = 1
 """Of the file; a file of a later one is refused."""
-MODEL = 3
+MODEL = 4
 """Of costs and of the space: entries of another one are never found."""
 PATIENCE_S = 30.0
 APPLICATION_ID = 0x49465331

@@ -38,7 +38,7 @@ def once(contraction: Contraction, accelerator: Accelerator) -> Scheduled:
     dram = accelerator.levels[0]
     accesses = {}
     for operand in contraction.operands:
-        size = -(-operand.elements(contraction.extents) * operand.bits // 8)
+        size = -(-operand.stored(contraction.extents) * operand.bits // 8)
         out = operand.role is Role.OUTPUT
         level = operand.origin or dram.name
         accesses[level, operand.slot] = Access(

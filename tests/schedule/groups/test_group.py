@@ -51,6 +51,11 @@ GROUPS = {
         ("up", "gelu", "down"),
         Tile(rows=2, by_head=False),
     ),
+    "a whole image": (
+        bottleneck(2, 7),
+        ("conv0", "relu0", "conv1", "relu1", "conv2", "relu2"),
+        WHOLE,
+    ),
     "all at once": (layer(5, 8, 2, 8, batch=2), ("scores", "softmax"), WHOLE),
 }
 
@@ -104,7 +109,7 @@ def test_dram_bytes_are_those_of_the_loops(name: str, pin: bool) -> None:
 
 @pytest.mark.parametrize("name", [name for name in GROUPS if "halo" in name])
 def test_halos_are_read_again(name: str) -> None:
-    """Tiles at the edge count as those in the middle, padding included."""
+    """Tiles at the edge count as those in the middle, rows of padding included; columns are not."""
     graph, names, tile = GROUPS[name]
     found, kernels = parts(graph, names)
     setting = Setting(graph=found, accelerator=machine(2**30), inner=once)

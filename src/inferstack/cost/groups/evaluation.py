@@ -155,11 +155,7 @@ class Evaluation:
                 here, bits = self._on_chip(tensors[operand.slot]), operand.bits
             origin = self.level.name if here else None
             operands.append(replace(operand, bits=bits, origin=origin))
-        part = replace(
-            wanted,
-            dims=tuple((name, chunk[name]) for name, _ in wanted.dims),
-            operands=tuple(operands),
-        )
+        part = replace(wanted, operands=tuple(operands)).inner_tile(chunk)
         # The contraction's own operands on the chip take their room by themselves.
         own = sum(resident_bytes(one, part) for one in part.operands if one.origin is not None)
         machine = self.setting.shrunk(self.level, max(live - own, 0))

@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from inferstack.core.units import ceil_div
-from inferstack.mapping.contraction import distinct
 from inferstack.mapping.group import Tile
 from inferstack.mapping.kernels import Kernel, Port
+from inferstack.ops.distinct import distinct
 
 Chunk = dict[str, int]
 Region = tuple[int, ...]

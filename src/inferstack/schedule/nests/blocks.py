@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from inferstack.core.errors import InputError
 from inferstack.hardware.accelerator import Accelerator
-from inferstack.mapping.contraction import Contraction, Operand
+from inferstack.mapping.contraction import Contraction
 from inferstack.schedule.nests.candidates import ARRAY_AXES, Candidates, Draft, Frame, Route
 from inferstack.schedule.nests.chains import Stage, chains
 from inferstack.schedule.nests.forms import Term
-from inferstack.schedule.nests.skeleton import Skeleton, movement, sliding_groups
+from inferstack.schedule.nests.skeleton import Skeleton, movement, shared_indices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,12 +42,14 @@ class Planner:
         array = accelerator.array
         self.axes = [(array.rows, array.row_dims), (array.columns, array.column_dims)]
         self.axes += [(a.size, a.dims) for f in accelerator.fan_outs for a in f.axes]
-        self.slopes: list[list[tuple[tuple[str, ...], tuple[int, int]]]] = []
+        self.shared = tuple(
+            tuple(shared_indices(operand, contraction.extents)) for operand in contraction.operands
+        )
         self.groups, self.every = self._groups()
         self.frame = Frame(
             extents=self.extents,
             movement=self.movement,
-            slopes=tuple(map(tuple, self.slopes)),
+            shared=self.shared,
             axes=tuple(self.axes),
             fan_axes=tuple(
                 (fan, place)
@@ -71,21 +73,17 @@ class Planner:
     def _groups(self) -> tuple[list[tuple[str, ...]], set[str]]:
         """Dimensions that share an index, and alone; those that need every multiple."""
         groups, every = list[tuple[str, ...]](), set[str]()
-        for operand in self.contraction.operands:
-            self.slopes.append([])
-            for names in sliding_groups(operand, self.contraction.extents):
-                if len(names) > 2 or len(names) < 2:
-                    raise InputError(
-                        f"operator {self.contraction.name}",
-                        "an index over more than two overlapping dimensions has no exact search",
-                        got=" and ".join(names),
-                    )
-                if names not in groups:
-                    groups.append(names)
-                first, second = _slope(operand, names)
-                self.slopes[-1].append((names, (first, second)))
-                every |= {names[0]} if second > 1 else set()
-                every |= {names[1]} if first > 1 else set()
+        for own in itertools.chain.from_iterable(self.shared):
+            if len(own.dims) > 2:
+                raise InputError(
+                    f"operator {self.contraction.name}",
+                    "an index over more than two overlapping dimensions has no exact search",
+                    got=" and ".join(own.dims),
+                )
+            if len(own.dims) == 2:
+                if own.dims not in groups:
+                    groups.append(own.dims)
+                every |= own.irregular
         taken = {name for names in groups for name in names}
         groups += [(name,) for name in self.extents if name not in taken]
         return groups, every
@@ -243,9 +241,8 @@ class Planner:
         found: dict[int, int] = {}
         known: dict[object, int] = {}
         for number, names in enumerate(self.groups):
-            slopes = [
-                [slope for group, slope in self.slopes[operand] if set(group) & set(names)]
-                for operand in range(len(self.slopes))
+            slides = [
+                [own.look for own in found if set(own.dims) & set(names)] for found in self.shared
             ]
             looks = [
                 (
@@ -256,7 +253,7 @@ class Planner:
                 )
                 for dim in names
             ]
-            key = (tuple(looks), repr(slopes))
+            key = (tuple(looks), repr(slides))
             if key in known:
                 found[number] = known[key]
             else:
@@ -272,7 +269,6 @@ class Planner:
         stores: tuple[tuple[int, int], ...],
     ) -> Candidates:
         """All pairs of the candidates of two dimensions that overlap."""
-        import numpy as np
 
         from inferstack.schedule.nests.values import overlaps, values
 
@@ -283,14 +279,14 @@ class Planner:
             for route, half in zip(routes, halves, strict=True)
         ]
         made = together(alone[0], alone[1])
-        # Where they overlap, the figure is no product of theirs.
+        # Where they overlap, the figure is no product of theirs, but that less some of others.
         over = [
             overlaps(self.frame, route, half.rows[0], terms, stores, {})
             for route, half in zip(routes, halves, strict=True)
         ]
         for number, figures in enumerate((made.terms, made.tiles)):
             for column, own in over[0][number].items():
-                figures[:, column] -= np.outer(own, over[1][number][column]).ravel()
+                figures[:, column] -= (own.T @ over[1][number][column]).ravel()
         return made
 
     def kind(self, dims: tuple[str, ...]) -> object:
@@ -298,15 +294,6 @@ class Planner:
         if len(dims) > 1:
             return None
         return tuple(dims[0] in moves for moves in self.movement.moves)
-
-
-def _slope(operand: Operand, names: tuple[str, ...]) -> tuple[int, int]:
-    """Coefficients of two dimensions of one index, in lowest terms."""
-    index = next(i for i in operand.indices if {n for n, _ in i.terms} >= set(names))
-    terms = dict(index.terms)
-    first, second = (abs(terms[name]) for name in names)
-    shared = math.gcd(first, second)
-    return first // shared, second // shared
 
 
 def together(first: Candidates, second: Candidates) -> Candidates:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from inferstack.schedule.nests.chains import Stage
 from inferstack.schedule.nests.forms import Term
+from inferstack.schedule.nests.shared import Shared
 from inferstack.schedule.nests.skeleton import Movement
 
 if TYPE_CHECKING:
@@ -24,15 +25,15 @@ ARRAY_AXES = 2
 class Frame:
     """Extents of the dimensions above 1, what they move, and where they may lie side by side.
 
-    slopes: by operand, pairs of dimensions that share an index, with their coefficients in lowest
-    terms. axes: (size, dimensions) of rows, columns, and of each (fan-out, axis) of fan_axes.
+    shared: by operand, what dimensions share of its indices. axes: (size, dimensions) of rows,
+    columns, and of each (fan-out, axis) of fan_axes.
     contested: axes where a chain may not fit: several dimensions may lie along them, or one along
     two sides. On the others every chain does.
     """
 
     extents: dict[str, int]
     movement: Movement
-    slopes: tuple[tuple[tuple[tuple[str, ...], tuple[int, int]], ...], ...]
+    shared: tuple[tuple[Shared, ...], ...]
     axes: tuple[tuple[int, tuple[str, ...]], ...]
     fan_axes: tuple[tuple[int, int], ...]
     contested: tuple[bool, ...]

@@ -40,7 +40,7 @@ class Term:
 
     operand: -1 for the steps. tiles: whether tiles count, not elements. moved, around: by fan-out,
     whether all instances count, or the first alone, for dimensions that move the operand and for
-    others. axes: those whose places multiply the count (see `sharing`).
+    others. axes: those whose places multiply the count (see `sharing`). stored: without padding.
     """
 
     operand: int
@@ -49,6 +49,7 @@ class Term:
     moved: tuple[bool, ...]
     around: tuple[bool, ...]
     axes: tuple[int, ...] = ()
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ def _counts(
     inside = len(accelerator.levels) if flow.inner == ARRAY else accelerator.index(flow.inner)
     outside = [at > bound for bound in bounds]
     above = [inside > bound for bound in bounds]
+    stored = at == 0 and any(index.size is not None for index in of.indices)
     once = of.elements(contraction.extents) if of.role is Role.OUTPUT else 0
     made = []
     for every in (True, False):
@@ -172,7 +174,7 @@ def _counts(
         inner = tuple(a and every for a in above)
         made.append(
             Count(
-                outer=_term(operand, place, near, around, contraction, accelerator),
+                outer=_term(operand, place, near, around, contraction, accelerator, stored=stored),
                 inner=_term(operand, place, inner, inner, contraction, accelerator),
                 # Where instances hand on sums, what is counted once has no part in any form.
                 outer_once=once,
@@ -190,6 +192,7 @@ def _term(
     contraction: Contraction,
     accelerator: Accelerator,
     tiles: bool = False,
+    stored: bool = False,
 ) -> Any:
     """The unknown itself; flags of fan-outs along which nothing of the kind can run are dropped."""
     own = contraction.operands[operand].dims if operand >= 0 else frozenset()
@@ -206,6 +209,7 @@ def _term(
                 tiles,
                 tuple(m and bool(u & own) for m, u in zip(moved, usable, strict=True)),
                 tuple(a and bool(u - own) for a, u in zip(around, usable, strict=True)),
+                stored=stored,
             ): 1
         }
     )

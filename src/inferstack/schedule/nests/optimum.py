@@ -93,6 +93,8 @@ class _Search:
 
     def run(self) -> Scheduled | Infeasible:
         """Both passes. Ctrl-C ends them as soon as there is a best; a second one ends all."""
+        if (overfull := self._overfull()) is not None:
+            return overfull
         try:
             self._passes()
         except KeyboardInterrupt:
@@ -242,6 +244,23 @@ class _Search:
             bound=bound,
             seconds=time.perf_counter() - self.started,
         )
+
+    def _overfull(self) -> Infeasible | None:
+        """A level that what starts or ends there does not fit, whatever the mapping."""
+        for level in self.accelerator.levels:
+            room = usable_bytes(level, self.contraction)
+            if room is None or level.usable_bytes is None or room >= 0:
+                continue
+            here = [o.slot for o in self.contraction.operands if o.origin == level.name]
+            return Infeasible(
+                resource=f"{level.name} of {self.accelerator.name}, where {' and '.join(here)} of "
+                f"{self.contraction.name} stay",
+                demand=level.usable_bytes - room,
+                limit=level.usable_bytes,
+                unit="bytes",
+                levers=(f"a larger {level.name}",),
+            )
+        return None
 
     def _infeasible(self) -> Infeasible:
         """The level whose smallest tiles are most over it; else the limit of cycles."""

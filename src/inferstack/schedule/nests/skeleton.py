@@ -23,11 +23,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inferstack.cost.access import stationary
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction, Operand
+from inferstack.schedule.nests.shared import Shared, shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +74,21 @@ def movement(contraction: Contraction) -> Movement:
     moves, sliding = [], []
     for operand in contraction.operands:
         moves.append(frozenset(dim for dim in operand.dims if extents[dim] > 1))
-        sliding.append(frozenset(d for group in sliding_groups(operand, extents) for d in group))
+        pairs = (own.dims for own in shared_indices(operand, extents) if len(own.dims) > 1)
+        sliding.append(frozenset(dim for dims in pairs for dim in dims))
     return Movement(moves=tuple(moves), sliding=tuple(sliding))
 
 
-def sliding_groups(operand: Operand, extents: dict[str, int]) -> list[tuple[str, ...]]:
-    """Dimensions that share an index without being its digits, index by index.
+def shared_indices(operand: Operand, extents: dict[str, int]) -> list[Shared]:
+    """What dimensions share of an operand, index by index. DRAM alone leaves padding out.
 
     An index of terms each of which is larger than all smaller ones together has one value for each
-    combination: its elements are a product.
+    combination: its elements are a product, and its dimensions share nothing but padding.
     """
-    found = []
-    for index in operand.indices:
-        terms = sorted((c, dim) for dim, c in index.terms if extents[dim] > 1 and c > 0)
-        span = 0
-        for coefficient, dim in terms:
-            if span and coefficient <= span:
-                found.append(tuple(name for _, name in terms))
-                break
-            span += coefficient * (extents[dim] - 1)
-    return found
+    indices = operand.indices
+    if operand.origin is not None:
+        indices = tuple(replace(index, size=None) for index in indices)
+    return [found for index in indices if (found := shared(index, extents)) is not None]
 
 
 def skeletons(contraction: Contraction, accelerator: Accelerator) -> Iterator[Skeleton]:

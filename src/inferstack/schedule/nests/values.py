@@ -14,6 +14,7 @@ import numpy as np
 
 from inferstack.schedule.nests.candidates import ARRAY_AXES, Candidates, Draft, Frame, Route
 from inferstack.schedule.nests.forms import Term
+from inferstack.schedule.nests.shared import Places, Shared
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,6 +46,13 @@ class Chunks:
         over: Integers = self.count * np.maximum(self.size - most, 0)
         over += np.maximum(self.rest - most, 0)
         return over
+
+    def together(self, places: Places, apart: int) -> Integers:
+        """Of some places in the dimension, those in one chunk with the one `apart` behind them."""
+        own = np.zeros_like(self.size)
+        for place in places.listed:
+            own += place // self.size == (place + apart) // self.size
+        return self.beyond(apart) - own if places.others else own
 
 
 def chunks(
@@ -100,26 +108,49 @@ class _Values:
 
     def term(self, term: Term) -> Floats:
         """A factor of a count."""
-        slides = self._slides(term.operand) if not term.tiles else None
-        if slides is None and len(self.routes) == 1:
+        own = None if term.tiles else self.shares(term.operand, term.stored)
+        if own is None and len(self.routes) == 1:
             (dim,) = self.routes
             return self._factor(dim, term)
         value = self._ones()
         for dim in self.routes:
             value = value * self._factor(dim, term)
-        if slides is not None:
-            over = self._ones()
-            for dim in self.routes:
-                most = slides.get(dim)
-                own = self._factor(dim, term) if most is None else self.beyond(term, dim, most)
-                over = over * own
-            value = value - over
+        if own is not None:
+            repeated = [self.repeated(term, dim, own) for dim in own.dims]
+            for columns in zip(*repeated, strict=True):
+                over = self._ones()
+                for column in columns:
+                    over = over * column
+                value = value - over
         return value
 
-    def beyond(self, term: Term, dim: str, most: int) -> Floats:
-        """As `_factor`, of each tile but its first `most` elements."""
+    def repeated(self, term: Term, dim: str, own: Shared) -> list[Floats]:
+        """What a dimension of an index has in each product of what is not counted: elements that
+        repeat others; of stored ones, points in the padding, then pairs of each kind that repeat.
+        """
         found = self._chunks(dim, self.depth(dim, term), term.moved)
-        value = found.beyond(most).astype(np.float64)
+        at = own.dims.index(dim)
+        if own.padding is None or not term.stored:
+            counts = [found.beyond(own.free[at])]
+        else:
+            once = own.padding.points if at == 0 else 1
+            counts = [np.full_like(found.size, once)]
+            for kind in own.padding.kinds:
+                counts.append(found.together(kind[at], own.free[at]))
+        return [self._placed(term, dim, count) for count in counts]
+
+    def beside(self, term: Term, dim: str, own: Shared) -> list[Floats]:
+        """What a dimension repeats beside each kind of elements of its partner."""
+        if own.padding is None or not term.stored:
+            return self.repeated(term, dim, own)
+        found = self._chunks(dim, self.depth(dim, term), term.moved)
+        at = own.dims.index(dim)
+        kinds = [own.padding.seconds, [second for _, second in own.padding.kinds]][at]
+        return [self._placed(term, dim, found.together(kind, own.free[at])) for kind in kinds]
+
+    def _placed(self, term: Term, dim: str, count: Integers) -> Floats:
+        """Times the dimension's places along the axes of a term."""
+        value = count.astype(np.float64)
         for axis in self._first(dim, term):
             value *= self._places(dim, axis)
         return value
@@ -133,10 +164,7 @@ class _Values:
         known = self.known[dim]
         if key not in known:
             found = self._chunks(dim, depth, flags)
-            value = (found.total if total else found.number).astype(np.float64)
-            for axis in axes:
-                value *= self._places(dim, axis)
-            known[key] = value
+            known[key] = self._placed(term, dim, found.total if total else found.number)
         made: Floats = known[key]
         return made
 
@@ -155,26 +183,24 @@ class _Values:
         places: Integers = -(-above // steps[:, stage])
         return places
 
-    def _slides(self, operand: int) -> dict[str, int] | None:
-        """The pair of this block's dimensions that share an index of the operand."""
-        if operand < 0 or len(self.routes) < 2:
-            return None
-        for names, slope in self.frame.slopes[operand]:
-            if names[0] in self.routes:
-                return dict(zip(names, reversed(slope), strict=True))
+    def shares(self, operand: int, stored: bool) -> Shared | None:
+        """What this block's dimensions share of the operand; stored: of what DRAM holds of it."""
+        for own in self.frame.shared[operand] if operand >= 0 else ():
+            if set(own.dims) <= set(self.routes) and (stored or len(own.dims) > 1):
+                return own
         return None
 
     def tile(self, operand: int, place: int) -> Floats:
         """A factor of a tile's elements, its edges padded to whole blocks of the array."""
-        value, slides = self._ones(), self._slides(operand)
+        value, own = self._ones(), self.shares(operand, stored=False)
         for dim in self.routes:
             if dim in self.frame.movement.moves[operand]:
                 size = self._padded(dim, operand, place)
                 value = size if len(self.routes) == 1 else value * size
-        if slides is not None:
+        if own is not None:
             over = self._ones()
-            for dim, most in slides.items():
-                over = over * np.maximum(self._padded(dim, operand, place) - most, 0)
+            for dim, free in zip(own.dims, own.free, strict=True):
+                over = over * np.maximum(self._padded(dim, operand, place) - free, 0)
             value = value - over
         return value
 
@@ -248,32 +274,28 @@ def overlaps(
     stores: tuple[tuple[int, int], ...],
     known: dict[str, Known],
 ) -> tuple[dict[int, Floats], dict[int, Floats]]:
-    """By number of a term, and of a store, where the dimension overlaps with a partner: as its
-    figure, of each tile but what overlaps with nothing.
-
-    Tiles of x and y elements have x y - (x - b)+ (y - a)+ distinct values a x + b y (a and b in
-    lowest terms): two points have one value where they differ by (b, -a), and of each such row all
-    but one repeat. So over all tiles the count is the product of two sums less that of two others.
-    """
+    """By number of a term, and of a store, what the dimension has in each product that is taken off
+    where it shares an index with a partner: (products, candidates). See `shared`."""
     block = _Values(frame, (route,), (steps,), known)
     of_terms: dict[int, Floats] = {}
     of_stores: dict[int, Floats] = {}
     for number, term in enumerate(terms):
-        most = _most(frame, term.operand, route.dim)
-        if most is not None and not term.tiles:
-            of_terms[number] = block.beyond(term, route.dim, most)
+        own = _pair(frame, term.operand, route.dim)
+        if own is not None and not term.tiles:
+            of_terms[number] = np.stack(block.repeated(term, route.dim, own))
     for number, (operand, place) in enumerate(stores):
-        most = _most(frame, operand, route.dim)
-        if most is not None:
-            of_stores[number] = np.maximum(block.tile(operand, place) - most, 0)
+        own = _pair(frame, operand, route.dim)
+        if own is not None:
+            free = own.free[own.dims.index(route.dim)]
+            of_stores[number] = np.maximum(block.tile(operand, place) - free, 0)[None]
     return of_terms, of_stores
 
 
-def _most(frame: Frame, operand: int, dim: str) -> int | None:
-    """The elements of a tile that overlap with nothing: the partner's coefficient."""
-    for names, slope in frame.slopes[operand] if operand >= 0 else ():
-        if dim in names:
-            return slope[1] if dim == names[0] else slope[0]
+def _pair(frame: Frame, operand: int, dim: str) -> Shared | None:
+    """What a dimension shares with a partner of an operand's index."""
+    for own in frame.shared[operand] if operand >= 0 else ():
+        if dim in own.dims and len(own.dims) > 1:
+            return own
     return None
 
 
@@ -287,12 +309,17 @@ def alone(
 ) -> list[Floats]:
     """By figure: what candidates are worth beside any one of a partner that overlaps.
 
-    With v the elements of all tiles and w their `overlaps`, and v' and w' of the partner, a count
+    With v the elements of all tiles and w those that repeat, and v' and w' of the partner, a count
     is v v' - w w', which is (v - w) w' + v (v' - w'). So where v - w and v are no more, and all
-    else, no partner makes it worth more.
+    else, no partner makes it worth more. Of what DRAM holds v is the same for all candidates, and w
+    depends on the partner's elements: v - w must be no more beside each kind of them.
     """
     terms = tuple(term for term in terms if not term.axes)
     own = drafted(frame, (route,), (steps,), (steps,), terms, stores, known)
-    over, _ = overlaps(frame, route, steps, terms, stores, known)
-    left = [own.terms[number] - column for number, column in over.items()]
+    block = _Values(frame, (route,), (steps,), known)
+    left: list[Floats] = []
+    for number, term in enumerate(terms):
+        pair = _pair(frame, term.operand, route.dim)
+        if pair is not None and not term.tiles:
+            left += [own.terms[number] - w for w in block.beside(term, route.dim, pair)]
     return [*own.terms, *own.tiles, *own.sides, *left]
