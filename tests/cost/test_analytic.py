@@ -12,12 +12,12 @@ import inferstack as ist
 from inferstack.analysis.convention import SURVEY
 from inferstack.analysis.count import count, count_generation, total
 from inferstack.cost.analytic import (
-    AnalyticCost,
     analytic_costs,
     generation_costs,
     roof_of,
     tile_edge,
 )
+from inferstack.cost.operator_time import OperatorTime
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.hardware.load import load_accelerator
 from inferstack.hardware.names import library_names
@@ -47,7 +47,7 @@ def machine() -> Accelerator:
 
 
 @cache
-def encoder(model: str, length: int) -> tuple[AnalyticCost, ...]:
+def encoder(model: str, length: int) -> tuple[OperatorTime, ...]:
     graph = build(model, Scenario.encode(length), beyond_positions=True)
     return analytic_costs(graph, machine())
 
@@ -56,7 +56,7 @@ def step(context: int) -> Any:
     return build("gpt2", Scenario.decode(context), beyond_positions=True)
 
 
-def cycles(costs: tuple[AnalyticCost, ...]) -> float:
+def cycles(costs: tuple[OperatorTime, ...]) -> float:
     return sum(cost.cycles for cost in costs)
 
 

@@ -147,12 +147,13 @@ def _row(workload: Workload, counted: Convention, machine: Machine | None) -> Ro
     analysis = analyze(workload, counted)
     if machine is None:
         return analysis, None
-    from inferstack.cost.analytic import roof_of, workload_costs
+    from inferstack.cost.analytic import roof_of
+    from inferstack.cost.least import workload_times
 
     accelerator = machine.accelerator
     on = report.OnMachine(
         roof=roof_of(accelerator),
-        costs=workload_costs(workload, accelerator, counted),
+        costs=workload_times(workload, accelerator, counted),
         clock_hz=accelerator.clock_hz,
     )
     return analysis, on

@@ -8,23 +8,21 @@ paper is silent, the reading that gives Table 5 to 0.003 and Fig. 32 to 3 % is t
   read as a whole 8-bit matrix;
 - an operator takes the longer of its computation and its traffic; the hops between DRAM and the
   array are one after the other; no operators are fused, none overlap.
-The fill of the array and latencies are not counted. It is a model for a first look: `cost.cost`
-predicts a mapping.
+The fill of the array and latencies are not counted. It is there to reproduce the survey:
+`cost.cost` predicts a mapping, and `cost.least` says what no mapping goes below.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from inferstack.analysis.convention import SURVEY, Convention, Site
-from inferstack.analysis.count import OperatorCount
 from inferstack.analysis.elements import touched_elements
 from inferstack.analysis.roofline import Roof
-from inferstack.analysis.workload import Task, Workload
 from inferstack.core.dtypes import DType
 from inferstack.core.units import FLOPS_PER_MAC, ceil_div
+from inferstack.cost.operator_time import OperatorTime, summed
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.ir.graph import Graph, Work
 from inferstack.mapping.kernels import FOLDED
@@ -36,26 +34,9 @@ _NONLINEAR = frozenset({Work.SOFTMAX, Work.NORM, Work.ACTIVATION})
 adds behind the norm, where everything has 8 bit again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnalyticCost(OperatorCount):
-    """An operator on a machine; every figure is of all its `repeats` together.
-
-    traffic_bytes: between DRAM and the next memory.
-    """
-
-    compute_cycles: float
-    memory_cycles: float
-    cycles: float
-
-    @property
-    def is_memory_bound(self) -> bool:
-        """Whether the traffic takes longer than the computation."""
-        return self.memory_cycles > self.compute_cycles
-
-
 def analytic_costs(
     graph: Graph, accelerator: Accelerator, convention: Convention = SURVEY
-) -> tuple[AnalyticCost, ...]:
+) -> tuple[OperatorTime, ...]:
     """One pass of `graph`, operator by operator.
 
     convention: says which operators count and how many FLOPs they have; not the bytes.
@@ -67,85 +48,20 @@ def analytic_costs(
     )
 
 
-def workload_costs(
-    workload: Workload, accelerator: Accelerator, convention: Convention = SURVEY
-) -> tuple[AnalyticCost, ...]:
-    """The costs of a workload, all steps of a generation together."""
-    if workload.task is Task.GENERATE:
-        return generation_costs(workload.step, workload.tokens, accelerator, convention)
-    return analytic_costs(workload.graph(), accelerator, convention)
-
-
 def generation_costs(
     step: Callable[[int], Graph],
     tokens: int,
     accelerator: Accelerator,
     convention: Convention = SURVEY,
-) -> tuple[AnalyticCost, ...]:
+) -> tuple[OperatorTime, ...]:
     """The sum over `tokens` steps of decoding; step(context) is the graph behind that many tokens.
 
-    Exact without building every step: while no operator changes between compute and memory bound
-    and the context stays within one tile, every figure is affine in the context.
+    While the context stays within one tile, every figure is affine in it.
     """
-    edge = tile_edge(accelerator)
-    pieces = []
-    for start in range(0, tokens, edge):
-        end = min(start + edge, tokens) - 1
-        first, last = (
-            analytic_costs(step(context), accelerator, convention) for context in (start, end)
-        )
-        pieces.append(_summed(step, (start, first), (end, last), accelerator, convention))
-    return tuple(_added(parts) for parts in zip(*pieces, strict=True))
-
-
-Step = tuple[int, tuple[AnalyticCost, ...]]
-
-
-def _summed(
-    step: Callable[[int], Graph],
-    start: Step,
-    end: Step,
-    accelerator: Accelerator,
-    convention: Convention,
-) -> tuple[AnalyticCost, ...]:
-    """The sum over the contexts start .. end, both included."""
-    (first, costs), (last, end_costs) = start, end
-    pairs = tuple(zip(costs, end_costs, strict=True))
-    if last - first < 2 or all(a.is_memory_bound == b.is_memory_bound for a, b in pairs):
-        count = last - first + 1
-        return tuple(_series(a, b, count) for a, b in pairs)
-    middle = (first + last) // 2
-    low, high = (
-        (context, analytic_costs(step(context), accelerator, convention))
-        for context in (middle, middle + 1)
-    )
-    halves = (
-        _summed(step, start, low, accelerator, convention),
-        _summed(step, high, end, accelerator, convention),
-    )
-    return tuple(_added(parts) for parts in zip(*halves, strict=True))
-
-
-def _series(a: AnalyticCost, b: AnalyticCost, count: int) -> AnalyticCost:
-    """The sum of `count` figures that go from `a` to `b` in equal steps."""
-    return replace(
-        a,
-        flops=count * (a.flops + b.flops) // 2,
-        traffic_bytes=count * (a.traffic_bytes + b.traffic_bytes) // 2,
-        compute_cycles=count * (a.compute_cycles + b.compute_cycles) / 2,
-        memory_cycles=count * (a.memory_cycles + b.memory_cycles) / 2,
-        cycles=count * (a.cycles + b.cycles) / 2,
-    )
-
-
-def _added(parts: tuple[AnalyticCost, ...]) -> AnalyticCost:
-    return replace(
-        parts[0],
-        flops=sum(part.flops for part in parts),
-        traffic_bytes=sum(part.traffic_bytes for part in parts),
-        compute_cycles=sum(part.compute_cycles for part in parts),
-        memory_cycles=sum(part.memory_cycles for part in parts),
-        cycles=sum(part.cycles for part in parts),
+    return summed(
+        lambda context: analytic_costs(step(context), accelerator, convention),
+        tokens,
+        tile_edge(accelerator),
     )
 
 
@@ -172,12 +88,12 @@ def _path(accelerator: Accelerator, role: Role) -> tuple[Level, ...]:
     return tuple(level for level in accelerator.levels[1:] if role in level.holds)
 
 
-def _cost(site: Site, accelerator: Accelerator, convention: Convention) -> AnalyticCost:
+def _cost(site: Site, accelerator: Accelerator, convention: Convention) -> OperatorTime:
     operator, repeats = site.operator, site.graph.repeat(site.operator)
     moved = _moved_bytes(site, accelerator)
     per_byte = sum(1 / level.read_bytes_per_cycle for level in _path(accelerator, Role.WEIGHT))
     compute, memory = _compute_cycles(site, accelerator), moved * per_byte
-    return AnalyticCost(
+    return OperatorTime(
         name=operator.name,
         kind=operator.kind,
         part=operator.part,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from inferstack.analysis.roofline import Roof
-    from inferstack.cost.analytic import AnalyticCost
+    from inferstack.cost.operator_time import OperatorTime
 
 SCHEMA_VERSION = 1
 """Raised by one when a key changes its meaning or goes; new keys do not raise it."""
@@ -45,12 +45,20 @@ MASK_TITLES = {
 }
 
 
+_TIMES = {
+    "exact": "time: at least, what MACs at the peak of all arrays, the units, the host and every "
+    "8-bit operand once through DRAM take, masked pairs too, nothing fused; map finds schedules.",
+    "survey": "time: the survey's model, 8-bit operands in square tiles, masked pairs too, nothing "
+    "fused; what no unit supports runs on the host.",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnMachine:
-    """A workload's analytic costs on a machine, and its roof."""
+    """A workload's times on a machine, and its roof."""
 
     roof: Roof
-    costs: tuple[AnalyticCost, ...]
+    costs: tuple[OperatorTime, ...]
     clock_hz: float
 
     def cycles(self, key: str) -> dict[str, float]:
@@ -143,8 +151,7 @@ def _footnote(analysis: Analysis, machine: OnMachine | None) -> str:
         lines.append(
             f"{roof.name}: {shown.quantity(roof.peak_flops_per_s, 'FLOP/s')}, "
             f"{shown.quantity(roof.bandwidth_bytes_per_s, 'B/s')} from DRAM, balance "
-            f"{roof.ridge_flops_per_byte:.1f} FLOP/B. time: modelled, 8-bit operands in square "
-            "tiles, masked pairs too, nothing fused; what no unit supports runs on the host."
+            f"{roof.ridge_flops_per_byte:.1f} FLOP/B. {_TIMES[analysis.convention.name]}"
         )
     return "\n".join(lines)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, silent
+from inferstack.cost.groups.bounds import Floor, floor
 from inferstack.cost.groups.group import GroupCost
 from inferstack.cost.groups.setting import Setting
 from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator, Control
 from inferstack.mapping.kernels import KernelGraph
-from inferstack.schedule.groups.bounds import Floor, floor
 from inferstack.schedule.groups.choose import Fusion, FusionProof, choose
 from inferstack.schedule.programs import schedule_programs
 from inferstack.schedule.searcher import Searcher

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from inferstack.cost.groups.bounds import floor
 from inferstack.cost.groups.group import group_cost, tiled_group
 from inferstack.cost.groups.setting import Setting
 from inferstack.cost.groups.walk import walk
 from inferstack.ir.graph import Graph
 from inferstack.mapping.group import WHOLE, Tile
 from inferstack.mapping.kernels import Kernel, KernelGraph, kernels_of
-from inferstack.schedule.groups.bounds import floor
 
 from .conftest import bottleneck, layer, machine, once, product
 from .oracle import Needed, tiles

@@ -22,6 +22,7 @@ from itertools import combinations
 from inferstack.core.infeasible import Infeasible
 from inferstack.core.progress import Progress, silent
 from inferstack.core.units import ceil_div
+from inferstack.cost.groups.bounds import floor
 from inferstack.cost.groups.columns import columns_of_attention
 from inferstack.cost.groups.group import (
     GroupCost,
@@ -36,7 +37,6 @@ from inferstack.cost.units import on_host
 from inferstack.hardware.accelerator import Level
 from inferstack.mapping.group import WHOLE, Tile
 from inferstack.mapping.kernels import Kernel
-from inferstack.schedule.groups.bounds import floor
 
 LEAST_COLUMNS = 16
 """Columns of scores of one turn of a running maximum, at least."""
