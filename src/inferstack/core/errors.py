@@ -18,6 +18,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from inferstack.core.text import message_part
+
 
 class InferStackError(Exception):
     """`<where>: <what>; got <got>, need <need>`, a blank line, `hint: <hint>`."""
@@ -38,13 +40,13 @@ class InferStackError(Exception):
 
     def message(self) -> str:
         """The whole text that the user reads."""
-        details = [f"got {self.got}"] if self.got is not None else []
-        details += [f"need {self.need}"] if self.need is not None else []
-        text = f"{self.where}: {self.what}"
+        details = [f"got {message_part(self.got)}"] if self.got is not None else []
+        details += [f"need {message_part(self.need)}"] if self.need is not None else []
+        text = f"{message_part(self.where)}: {message_part(self.what)}"
         if details:
             text += "; " + ", ".join(details)
         if self.hint:
-            text += f"\n\nhint: {self.hint}"
+            text += f"\n\nhint: {message_part(self.hint)}"
         return text
 
 

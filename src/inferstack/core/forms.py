@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 LONGEST_SHOWN = 60
+PRINTABLE = r"^(?:[^\p{C}\p{Z}]| )*$"
+"""Names of users' files: they stand in tables, in messages and in other files."""
+PRINTABLE_LINES = r"^(?:[^\p{C}\p{Z}]|[ \t\r\n])*$"
 WANTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
@@ -18,6 +21,7 @@ WANTED = {
     "list_type": "a list",
     "tuple_type": "a list",
     "string_type": "text",
+    "string_unicode": "text",
     "bool_type": "true or false",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -61,6 +65,9 @@ def first_fault(form: type[BaseModel], failure: ValidationError) -> Fault:
         return Fault(keys=keys, kind=kind, what="unknown key", hint=hint)
     if kind in WANTED:
         return Fault(keys=keys, kind=kind, what="wrong kind of value", got=got, need=WANTED[kind])
+    if limits.get("pattern") in (PRINTABLE, PRINTABLE_LINES):
+        need = "text that prints"
+        return Fault(keys=keys, kind=kind, what="wrong kind of value", got=got, need=need)
     for bounds, what in ((BOUNDS, "out of range"), (LENGTHS, "too short or too long")):
         for name, words in bounds.items():
             if name in limits:

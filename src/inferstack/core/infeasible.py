@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inferstack.core.errors import InferStackError
+from inferstack.core.text import message_part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +25,11 @@ class Infeasible:
 
     def message(self) -> str:
         """The text that the user reads."""
-        text = f"{self.resource}: does not fit; got a demand of {self.demand:,} {self.unit}"
+        text = f"{message_part(self.resource)}: does not fit"
+        text += f"; got a demand of {self.demand:,} {self.unit}"
         text += f", need at most {self.limit:,} {self.unit}"
         if self.levers:
-            text += "\n\nhint: " + "; or ".join(self.levers)
+            text += "\n\nhint: " + message_part("; or ".join(self.levers))
         return text
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from inferstack.core.forms import PRINTABLE, PRINTABLE_LINES
+
 _UNIT_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 LARGEST = 2**50
 
@@ -31,7 +33,8 @@ Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Positive = Annotated[float, Field(gt=0, le=LARGEST)]
 NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 CapacityBytes = Annotated[int, BeforeValidator(_in_bytes), Field(gt=0, le=LARGEST)]
-Word = Annotated[str, Field(min_length=1, max_length=80)]
+Word = Annotated[str, Field(min_length=1, max_length=80, pattern=PRINTABLE)]
+Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=PRINTABLE_LINES)]
 Dims = Annotated[list[Word], Field(min_length=1, max_length=8)]
 
 Value = TypeVar("Value")
@@ -55,7 +58,7 @@ class SourceFile(_Strict):
     """One entry of `sources`."""
 
     claim: Literal["measured", "simulated", "modelled", "published", "derived", "assumed"]
-    text: Annotated[str, Field(min_length=1, max_length=2000)]
+    text: Text
 
 
 class LevelFile(_Strict):
@@ -134,7 +137,7 @@ class AcceleratorFile(_Strict):
     """The whole file, after `extends` is resolved."""
 
     name: Word
-    description: Annotated[str, Field(min_length=1, max_length=2000)]
+    description: Text
     sources: dict[Word, SourceFile]
     clock_hz: Number[Positive]
     control: Literal["programs", "sequencer"] = "sequencer"

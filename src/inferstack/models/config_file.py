@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from inferstack.core.errors import CheckpointError
+from inferstack.core.text import one_slip, printable
 
 LARGEST_JSON_BYTES = 2**20
-LONGEST_SHOWN = 60
-"""Characters of a value out of a file that a message repeats."""
-ALMOST = 0.9
-"""difflib's likeness from which a key that is there passes for one that is missing."""
+ALMOST, ALIKE = 0.9, 0.8
+"""difflib's likeness from which a key that is there passes for an optional or a needed one."""
 
 
 class _DuplicateKeyError(Exception):
@@ -117,7 +116,7 @@ class ConfigFile:
     def value(self, key: str) -> object:
         """The value of a key that must be there."""
         if key not in self.content:
-            near = self._misspelt(key, 0.8)
+            near = self._misspelt(key, ALIKE)
             raise CheckpointError(
                 self.where,
                 f"lacks the key {key!r}",
@@ -129,7 +128,8 @@ class ConfigFile:
 
     def _misspelt(self, key: str, likeness: float) -> str | None:
         """The key that is there and most like `key`, which is not."""
-        return next(iter(difflib.get_close_matches(key, self.content, 1, likeness)), None)
+        slips = (name for name in self.content if one_slip(name, key))
+        return next(slips, next(iter(get_close_matches(key, self.content, 1, likeness)), None))
 
     def optional(self, key: str, absent: object) -> object:
         """The value of a key, or `absent`; a key that is almost this one is a mistake."""
@@ -141,6 +141,21 @@ class ConfigFile:
                 hint="a misspelt key would be ignored",
             )
         return self.content.get(key, absent)
+
+    def has(self, key: str) -> bool:
+        """Whether a key that may be absent has a value, which null is not."""
+        return self.optional(key, None) is not None
+
+    def flag(self, key: str, absent: bool) -> bool:
+        """True or false; `absent` without the key, or where it is null."""
+        value = self.optional(key, None)
+        if value is None:
+            return absent
+        if not isinstance(value, bool):
+            raise CheckpointError(
+                self.where, f"{key} makes no sense", got=_shown(value), need="true or false"
+            )
+        return value
 
     def text(self, key: str) -> str:
         """Text."""
@@ -192,12 +207,6 @@ class ConfigFile:
                 got=f"{key} {value:,} and {of_key} {of:,}",
                 need="heads of one whole width",
             )
-
-
-def printable(text: str, most: int = LONGEST_SHOWN) -> str:
-    """Text out of a file, fit for a message: shortened, and nothing that steers a terminal."""
-    short = text if len(text) <= most else text[: most - 3] + "..."
-    return short if short.isprintable() else ascii(short)[1:-1]
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferstack.core.errors import DataError
-from inferstack.models.config_file import printable
+from inferstack.core.text import printable
 from inferstack.models.data_files import (
     LARGEST_FILE_BYTES,
     Form,

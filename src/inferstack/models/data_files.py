@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from inferstack.core.errors import DataError
-from inferstack.models.config_file import printable
+from inferstack.core.text import printable
 
 LARGEST_FILE_BYTES = 2**30
 SENTENCE_FIELDS = ("text", "sentence")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError, UnknownNameError
 from inferstack.core.foreign import recognised
+from inferstack.core.text import LONGEST_SHOWN, printable
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import (
     Architecture,
@@ -19,13 +20,7 @@ from inferstack.models.architecture import (
     StoredWeight,
     architectures,
 )
-from inferstack.models.config_file import (
-    LONGEST_SHOWN,
-    ConfigFile,
-    folder_file,
-    printable,
-    read_object,
-)
+from inferstack.models.config_file import ConfigFile, folder_file, read_object
 from inferstack.models.pooling import Pooling, read_pooling, with_pooling
 from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
 from inferstack.models.scenario import Scenario

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from inferstack.core.errors import CheckpointError
+from inferstack.core.text import printable
 from inferstack.ir.graph import Graph, Operator, Tensor
-from inferstack.models.config_file import ConfigFile, printable, read_json, read_object
+from inferstack.models.config_file import ConfigFile, read_json, read_object
 from inferstack.ops.verify import verify
 
 MODULES = "modules.json"

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError
-from inferstack.models.config_file import parse_json, printable
+from inferstack.core.text import printable
+from inferstack.models.config_file import parse_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError, DataError
+from inferstack.core.text import one_slip, printable
 from inferstack.models.config_file import (
     ConfigFile,
     folder_file,
-    printable,
+    parse_json,
     read_bytes,
     read_object,
 )
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 FILE = "tokenizer.json"
 SENTENCE_CONFIG = "sentence_bert_config.json"
 LARGEST_FILE_BYTES = 2**28
+TABLES = ("vocab", "merges")
+"""Their keys are words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,12 +140,37 @@ def _check_sentence_config(folder: Path) -> None:
 
 
 def _parsed(path: Path) -> Any:
-    """tokenizer.json as the `tokenizers` library reads it."""
+    """tokenizer.json as the `tokenizers` library reads it, which takes keys that it ignores."""
     from tokenizers import Tokenizer
 
     raw = read_bytes(path, LARGEST_FILE_BYTES)
     with _library(path, "is not a tokenizer of the library `tokenizers`"):
-        return Tokenizer.from_buffer(raw)
+        tokenizer = Tokenizer.from_buffer(raw)
+        kept = json.loads(tokenizer.to_str())
+    _check_taken(path, parse_json(str(path), raw), kept, "")
+    return tokenizer
+
+
+def _check_taken(path: Path, own: object, kept: object, place: str) -> None:
+    """Raises CheckpointError for a misspelt key: it is lost, and the one that was meant is not.
+
+    own, kept: a part of the file, and of what the library writes once it has read it.
+    """
+    if isinstance(own, list) and isinstance(kept, list) and len(own) == len(kept):
+        for number, (mine, theirs) in enumerate(zip(own, kept, strict=True)):
+            _check_taken(path, mine, theirs, f"{place}{number}.")
+    if not isinstance(own, dict) or not isinstance(kept, dict):
+        return
+    missing = [key for key in kept if key not in own]
+    for key, value in own.items():
+        if key in kept and key not in TABLES:
+            _check_taken(path, value, kept[key], f"{place}{key}.")
+        for meant in missing if key not in kept else ():
+            if one_slip(key, meant):
+                raise CheckpointError(
+                    str(path), f"has the unknown key '{place}{printable(key)}'", need=repr(meant),
+                    hint="a misspelt key would be ignored",
+                )  # fmt: skip
 
 
 @contextmanager
