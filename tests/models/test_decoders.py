@@ -242,3 +242,11 @@ def test_configs_are_read_strictly() -> None:
         form.read_config("config.json", {**content, "num_key_value_heads": 2, "head_dim": 32})
     config = form.read_config("config.json", {**content, "num_key_value_heads": 2})
     assert (config.kv_heads, config.theta, config.tied) == (2, 10000.0, False)
+    for key, value in (("num_key_value_head", 2), ("head-dim", 16), ("tie_word_embedding", True)):
+        kept = {name: one for name, one in content.items() if name != "num_key_value_heads"}
+        with pytest.raises(CheckpointError, match=f"unknown key '{key}'"):
+            form.read_config("config.json", {**kept, key: value})
+    with pytest.raises(CheckpointError, match="tie_word_embeddings makes no sense; got"):
+        form.read_config(
+            "config.json", {**content, "num_key_value_heads": 2, "tie_word_embeddings": "no"}
+        )

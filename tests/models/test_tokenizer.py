@@ -234,3 +234,28 @@ def test_an_interrupt_is_no_fault_of_the_file(
     monkeypatch.setattr(tokenizers, "Tokenizer", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_tokenizer(bert.write(), ("ids",), tokens=8, rows={"ids": 21}, padding_id=0)
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [(("normalizer",), "strip_acents"), (("model",), "tpye")],
+)
+def test_a_misspelt_key_is_not_ignored(
+    place: tuple[str, ...], wrong: str, bert: TinyCheckpoint
+) -> None:
+    meant = {"strip_acents": "strip_accents", "tpye": "type"}[wrong]
+    part = bert.tokenizer
+    for key in place:
+        part = part[key]
+    part[wrong] = part.pop(meant)
+    with pytest.raises(CheckpointError, match=f"unknown key .*{wrong}'; need '{meant}'"):
+        bert.load()
+
+
+def test_a_key_that_stands_twice_is_refused(bert: TinyCheckpoint) -> None:
+    bert.write()
+    path = bert.folder / "tokenizer.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"normalizer":', '"normalizer": null, "normalizer":'))
+    with pytest.raises(CheckpointError, match="names the key 'normalizer' twice"):
+        load_checkpoint(bert.folder, seq_len=8)

@@ -73,7 +73,7 @@ class Gpt2HuggingFace:
         file.only("tie_word_embeddings", True)
         hidden, heads = file.whole("n_embd", 2**16), file.whole("n_head", 2**12)
         file.multiple("n_embd", hidden, "n_head", heads)
-        has_width = content.get("n_inner") is not None
+        has_width = file.has("n_inner")
         return Gpt2Config(
             layers=file.whole("n_layer", 2**10),
             hidden=hidden,

@@ -81,15 +81,15 @@ class LlamaHuggingFace:
         file.only("mlp_bias", False)
         hidden, heads = file.whole("hidden_size", 2**16), file.whole("num_attention_heads", 2**12)
         file.multiple("hidden_size", hidden, "num_attention_heads", heads)
-        if content.get("head_dim") is not None:
+        if file.has("head_dim"):
             width = file.whole("head_dim", 2**16)
             if width != hidden // heads:
                 what = "head_dim is not hidden_size / num_attention_heads"
                 raise CheckpointError(where, what, got=width, need=hidden // heads)
-        grouped = content.get("num_key_value_heads") is not None
+        grouped = file.has("num_key_value_heads")
         kv_heads = file.whole("num_key_value_heads", heads) if grouped else heads
         file.multiple("num_attention_heads", heads, "num_key_value_heads", kv_heads)
-        theta = file.number("rope_theta", 1.0, 1e12) if "rope_theta" in content else 10000.0
+        theta = file.number("rope_theta", 1.0, 1e12) if file.has("rope_theta") else 10000.0
         return LlamaConfig(
             layers=file.whole("num_hidden_layers", 2**10),
             hidden=hidden,
@@ -100,7 +100,7 @@ class LlamaHuggingFace:
             positions=file.whole("max_position_embeddings", 2**24),
             theta=theta,
             epsilon=file.number("rms_norm_eps", 1e-20, 1.0),
-            tied=content.get("tie_word_embeddings") is True,
+            tied=file.flag("tie_word_embeddings", False),
         )
 
     def stored(self, weight: str) -> StoredWeight:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import CheckpointError
+from inferstack.core.text import printable
 from inferstack.core.units import ceil_div
-from inferstack.models.config_file import ConfigFile, printable
+from inferstack.models.config_file import ConfigFile
 
 FLOATS = {
     kind.value: kind for kind in (DType.FLOAT64, DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16)
@@ -52,14 +53,15 @@ class WeightType:
 
 def read_weight_type(where: str, content: Mapping[str, object]) -> WeightType:
     """The type of a folder's weights. Raises CheckpointError for one that is not counted."""
-    said = {key: content[key] for key in ("dtype", "torch_dtype") if content.get(key) is not None}
+    whole = ConfigFile(where, content)
+    said = {key: content[key] for key in ("dtype", "torch_dtype") if whole.has(key)}
     kinds = {key: _element(where, key, value) for key, value in said.items()}
     if len(set(kinds.values())) > 1:
         got = ", ".join(f"{key} {value}" for key, value in said.items())
         raise CheckpointError(where, "names two types for its weights", got=got)
     element = next(iter(kinds.values()), None)
     source = f"{next(iter(kinds))} of config.json" if element else "config.json names none"
-    quantization = content.get("quantization_config")
+    quantization = whole.optional("quantization_config", None)
     if quantization is None:
         return WeightType(element=element, quantized=None, source=source)
     if not isinstance(quantization, dict):
@@ -98,7 +100,7 @@ def _groups(file: ConfigFile) -> int | None:
     """Rows that share a scale; -1 is all."""
     if file.optional("group_size", 128) == -1:
         return None
-    return file.whole("group_size", MOST_GROUP) if "group_size" in file.content else 128
+    return file.whole("group_size", MOST_GROUP) if file.has("group_size") else 128
 
 
 def _gptq(file: ConfigFile) -> Quantized:
@@ -110,15 +112,15 @@ def _gptq(file: ConfigFile) -> Quantized:
 
 def _awq(file: ConfigFile) -> Quantized:
     """As GPTQ; zero points unless they are switched off."""
-    bits = file.whole("bits", 8, least=2) if "bits" in file.content else 4
-    zero = bits if file.optional("zero_point", True) is True else 0
+    bits = file.whole("bits", 8, least=2) if file.has("bits") else 4
+    zero = bits if file.flag("zero_point", True) else 0
     return Quantized(method="awq", bits=bits, rows=_groups(file), columns=1, scale_bits=16 + zero)
 
 
 def _bitsandbytes(file: ConfigFile) -> Quantized:
     """8 bits: a float32 per output. 4 bits: a float32 per 64 weights, or 8 bits, nested."""
     if file.content.get("load_in_4bit") is True:
-        nested = file.optional("bnb_4bit_use_double_quant", False) is True
+        nested = file.flag("bnb_4bit_use_double_quant", False)
         scale = 8 + 32 / NF4_OUTER_BLOCK if nested else 32.0
         return Quantized(method="bitsandbytes", bits=4, rows=NF4_BLOCK, columns=1, scale_bits=scale)
     if file.content.get("load_in_8bit") is True:
