@@ -101,6 +101,33 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         ("level: scratchpad}", "lvl: scratchpad}", "m.yaml, nest.N: a store has other keys"),
         ("m: 64", "m: 0", "m.yaml, contraction.dims.m: out of range; got 0, need more than 0"),
         ("accelerator: peers-target\n", "", "m.yaml, accelerator: missing"),
+        (
+            "terms: {k: 1}",
+            "terms: {}",
+            "m.yaml, contraction, a: an axis of an operand follows no dimension",
+        ),
+        (
+            "terms: {k: 1}",
+            "terms: {k: -1}",
+            "m.yaml, contraction, a, index 1: does not walk along k; got -1",
+        ),
+        (
+            "terms: {k: 1}",
+            "terms: {k: 999999999}",
+            "m.yaml, contraction, a, index 1: reaches further than a tensor is long",
+        ),
+        (
+            "reductions: [k]",
+            "reductions: [n]",
+            "m.yaml, contraction: the output does not follow the dimensions that are not summed",
+        ),
+        ("slot: b", "slot: a", "m.yaml, contraction: two operands share a slot; got a, a, out"),
+        ("m: 64", "x: 1, m: 64", "m.yaml, contraction: unknown dimension; got 'x'"),
+        (
+            "operator: proj",
+            'operator: "\\e[31m"',
+            "m.yaml, operator: wrong kind of value; got '\\x1b[31m', need text that prints",
+        ),
     ],
 )  # fmt: skip
 def test_the_message_of_each_mistake(tmp_path: Path, old: str, new: str, expected: str) -> None:

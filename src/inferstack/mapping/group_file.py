@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError
 from inferstack.core.errors import MappingError
 from inferstack.core.yaml import read_yaml
 from inferstack.ir.graph import Work
+from inferstack.mapping.file_checks import check_kernels
 from inferstack.mapping.group import GroupMapping, Tile
 from inferstack.mapping.kernels import Kernel, KernelGraph, Port
 from inferstack.mapping.mapping_file import (
@@ -58,7 +59,7 @@ class _KernelFile(Strict):
     name: Word
     kind: Word
     work: Word
-    part: str
+    part: Word
     repeats: Extent
     dims: Annotated[dict[Word, Extent], Field(max_length=16)]
     reductions: list[Word] = Field(default_factory=list)
@@ -176,6 +177,8 @@ def load_group(path: Path) -> tuple[GroupMapping, KernelGraph]:
         for port in (*kernel.reads, kernel.writes):
             if port.tensor not in file.shapes:
                 raise MappingError(f"{path}, shapes", "a tensor has no shape", got=port.tensor)
+    shapes = {name: tuple(shape) for name, shape in file.shapes.items()}
+    check_kernels(f"{path}", kernels, shapes)
     nests = []
     for number, chunk in enumerate(file.chunks):
         where = f"{path}, chunks.{number}"
@@ -192,7 +195,7 @@ def load_group(path: Path) -> tuple[GroupMapping, KernelGraph]:
     graph = KernelGraph(
         name=" + ".join(file.group),
         kernels=kernels,
-        shapes={name: tuple(shape) for name, shape in file.shapes.items()},
+        shapes=shapes,
         outputs=frozenset(file.outputs),
     )
     return group, graph

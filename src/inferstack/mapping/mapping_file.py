@@ -21,17 +21,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from inferstack.core.errors import MappingError
 from inferstack.core.files import MARK, write_atomically
 from inferstack.core.foreign import MAPPING, recognised
-from inferstack.core.forms import first_fault
+from inferstack.core.forms import PRINTABLE, first_fault
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.accelerator import Role
 from inferstack.mapping.contraction import Contraction, Operand
 from inferstack.mapping.epilogue import NO_EPILOGUE, Epilogue
+from inferstack.mapping.file_checks import check_contraction
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.shapes import LARGEST_EXTENT
 from inferstack.ops.rule import Affine
 
 Extent = Annotated[int, Field(gt=0, le=LARGEST_EXTENT)]
-Word = Annotated[str, Field(min_length=1, max_length=200)]
+Word = Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
 NestFile = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
 _KINDS = {"loop": {"step"}, "store": {"level"}, "spatial": {"extent", "axis"}}
 _OPTIONAL = {"loop": set[str](), "store": {"refetched"}, "spatial": {"step"}}
@@ -253,7 +254,7 @@ def contraction_of(
     for dim in sorted({*named, *own.reductions} - set(own.dims)):
         raise MappingError(where, "a dimension has no extent", got=dim, need=", ".join(own.dims))
     order = {role.value: number for number, role in enumerate(Role)}
-    return Contraction(
+    made = Contraction(
         name=name,
         dims=tuple(own.dims.items()),
         reductions=frozenset(own.reductions),
@@ -271,6 +272,8 @@ def contraction_of(
         row_factor_bits=own.row_factor_bits or 0,
         epilogue=_epilogue(path, own, fused),
     )
+    check_contraction(where, made)
+    return made
 
 
 def _node(where: str, entry: dict[str, Any]) -> Node:

@@ -25,7 +25,7 @@ def distinct(terms: Terms) -> int:
     reach = 0
     for coefficient, extent in moving:
         if coefficient <= reach:
-            return len(_values(terms))
+            return _values(moving).bit_count()
         reach += coefficient * (extent - 1)
     return math.prod(extent for _, extent in moving)
 
@@ -42,7 +42,8 @@ def distinct_inside(terms: Terms, offset: int, size: int) -> int:
         return distinct(terms)
     dense = _dense(moving)
     if dense is None:
-        return sum(0 <= offset + value < size for value in _values(terms))
+        inside = _values(moving) >> max(-least, 0) << max(least, 0)
+        return (inside & ((1 << size) - 1)).bit_count()
     step, _ = dense
     first = max(-(-(0 - least) // step), 0)
     last = (min(most, size - 1) - least) // step
@@ -66,8 +67,13 @@ def _dense(moving: list[tuple[int, int]]) -> tuple[int, int] | None:
     return step, span
 
 
-def _values(terms: Terms) -> set[int]:
-    values = {0}
-    for coefficient, extent in terms:
-        values = {value + coefficient * x for value in values for x in range(extent)}
+def _values(moving: list[tuple[int, int]]) -> int:
+    """The values from the least on: bit v of a number says whether v occurs."""
+    values = 1
+    for coefficient, extent in moving:
+        covered = 1
+        while covered < extent:
+            more = min(covered, extent - covered)
+            values |= values << coefficient * more
+            covered += more
     return values

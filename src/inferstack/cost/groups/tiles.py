@@ -129,8 +129,9 @@ def _end(kernel: Kernel, kernels: Sequence[Kernel], shapes: Shapes, tile: Tile) 
     rows = rows_of(kernel, shapes)
     chunk[dim] = min(rows, tile.rows or rows)
     if len(indices) == rank and rank >= BATCHED_RANK:
-        ((first, _),) = indices[0].terms
-        chunk[first] = 1
+        if len(indices[0].terms) != 1:
+            return None
+        chunk[indices[0].terms[0][0]] = 1
     if not tile.by_head:
         return chunk
     heads = heads_of(kernels)
