@@ -1,0 +1,229 @@
+"""Valid files of every kind that InferStack reads, and the doors through which it reads them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import inferstack as ist
+from inferstack.core.errors import InputError
+from inferstack.core.yaml import read_yaml
+from inferstack.hardware.names import LIBRARY
+from inferstack.models.hugging_face import load_checkpoint
+from inferstack.testing.checkpoints import tiny_bert
+from mutations import LENGTH_BYTES, Original, Place
+
+MACHINES = ("gemmini-ibert", "eyeriss", "simba")
+SENTENCE = "the cat sat on the mat"
+LAYERS = ("matmul:m=64,k=64,n=64", "conv:c=8,n=16,h=6,w=6,r=3,s=3,stride=2,padding=1")
+OWN_LAYERS = """layers:
+- {name: qk, kind: matmul, m: 512, k: 64, n: 512, count: 12}
+- {kind: conv, c: 8, n: 16, h: 6, w: 6, r: 3, s: 3, padding: 1, groups: 2}
+"""
+CONVOLUTIONS = """Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, \
+Num Filter, Strides,
+Conv1, 230, 230, 7, 7, 3, 64, 2,
+Conv2, 58, 58, 3, 3, 64, 64, 1,
+"""
+PRODUCTS = "Layer, M, N, K,\nqk, 512, 256, 64,\nkv, 64, 512, 64,\n"
+MATMUL = """problem:
+  shape:
+    name: gemm
+    dimensions: [M, N, K]
+    data_spaces:
+    - {name: A, projection: [[[M]], [[K]]]}
+    - {name: B, projection: [[[K]], [[N]]]}
+    - {name: Z, projection: [[[M]], [[N]]], read_write: true}
+  instance: {M: 512, N: 512, K: 64}
+"""
+CNN = """problem:
+  version: 0.4
+  shape:
+    name: CNN-Layer
+    dimensions: [C, M, R, S, N, P, Q]
+    coefficients: [{name: Wstride, default: 1}, {name: Hstride, default: 1}]
+    data_spaces:
+    - {name: Weights, projection: [[[C]], [[M]], [[R]], [[S]]]}
+    - {name: Inputs, projection: [[[N]], [[C]], [[R], [P, Wstride]], [[S], [Q, Hstride]]]}
+    - {name: Outputs, projection: [[[N]], [[M]], [[Q]], [[P]]], read_write: true}
+  instance: {C: 16, M: 32, R: 3, S: 3, N: 2, P: 8, Q: 8, Hstride: 2, Wstride: 2}
+"""
+EXTENDING = """extends: gemmini-ibert
+name: mine
+sources: {me: {claim: assumed, text: a try}}
+levels: {accumulator: {capacity_bytes: [128 KiB, me]}}
+clock_hz: [1e9, me]
+"""
+LLAMA = {
+    "model_type": "llama", "hidden_act": "silu", "hidden_size": 64, "intermediate_size": 128,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2, "head_dim": 16,
+    "max_position_embeddings": 64, "rms_norm_eps": 1e-06, "tie_word_embeddings": False,
+    "vocab_size": 64, "rope_theta": 10000.0, "attention_bias": False,
+}  # fmt: skip
+CONFIGS = (
+    {**LLAMA, "dtype": "bfloat16"},
+    {**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32}},
+    {**LLAMA, "torch_dtype": "float16", "quantization_config": {"quant_method": "awq", "bits": 4}},
+    {
+        "model_type": "gpt2", "activation_function": "gelu_new", "n_embd": 64, "n_head": 4,
+        "n_inner": 128, "n_layer": 2, "vocab_size": 100, "n_positions": 64,
+        "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True,
+    },
+)  # fmt: skip
+FUSED = """# written by inferstack
+operator: output
+accelerator: gemmini-ibert
+contraction:
+  dims: {m: 64, n: 384, k: 384}
+  reductions: [k]
+  operands:
+  - {slot: a, role: input, bits: 8, indices: [{terms: {m: 1}}, {terms: {k: 1}}]}
+  - {slot: b, role: weight, bits: 8, indices: [{terms: {k: 1}}, {terms: {n: 1}}]}
+  - {slot: out, role: output, bits: 32, indices: [{terms: {m: 1}}, {terms: {n: 1}}]}
+  bias_bits: 32
+  fused_output_bits: 8
+nest:
+- {store: out, level: accumulator}
+- {loop: k, step: 16}
+- {store: a, level: scratchpad}
+- {store: b, level: scratchpad}
+- {loop: n, step: 16}
+- {loop: m, step: 1}
+- {spatial: k, extent: 16, axis: row}
+- {spatial: n, extent: 16, axis: column}
+fused:
+- {name: attention_add, kind: add, residual_bits: 8, rescaled: true}
+- {name: attention_norm, kind: layernorm}
+"""
+
+
+def _no_names(_: Place) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of file. path: where a mutant is written. door: reads it as the command line does.
+
+    names: of a place, whether its last key is a name that the user chooses. spellings: other ones
+    of keys, which mean the same.
+    """
+
+    path: Path
+    originals: tuple[Original, ...]
+    door: Callable[[Path], object]
+    names: Callable[[Place], bool] = _no_names
+    spellings: frozenset[str] = frozenset()
+
+
+def _of_yaml(path: Path, text: str) -> Original:
+    path.write_text(text, encoding="utf-8")
+    return Original(text.encode(), "yaml", read_yaml(path, InputError))
+
+
+def _of_json(raw: bytes) -> Original:
+    return Original(raw, "json", json.loads(raw))
+
+
+def _rendered(shown: Any) -> None:
+    """Printed as a table and as JSON. What steers a terminal is a fault."""
+    from rich.console import Console
+
+    page = io.StringIO()
+    Console(file=page, width=120).print(shown.table())
+    assert page.getvalue().replace("\n", "").isprintable(), ascii(page.getvalue())
+    json.dumps(shown.to_dict(), allow_nan=False, ensure_ascii=False).encode()
+
+
+def _counted(path: Path) -> None:
+    _rendered(ist.load(path).count())
+
+
+def _counted_folder(path: Path) -> None:
+    """What `analyze` and `optimize` do with a folder before their work."""
+    _rendered(ist.load(path.parent).count(8))
+    _loaded(path)
+
+
+def _loaded(path: Path) -> None:
+    load_checkpoint(path.parent, seq_len=8).tokenizer.encode([SENTENCE])
+
+
+def _scored(path: Path) -> None:
+    _rendered(ist.load_mapping(path))
+
+
+def _described(path: Path) -> None:
+    machine = ist.machine(path)
+    _rendered(machine)
+    machine.to_yaml()
+
+
+def _mappings(plan: ist.Plan, folder: Path) -> list[str]:
+    """The mapping files of a plan, the shortest first."""
+    plan.save(folder)
+    texts = [one.read_text(encoding="utf-8") for one in (folder / "mappings").iterdir()]
+    return sorted(texts, key=len)[:3]
+
+
+def kinds_in(folder: Path) -> dict[str, Kind]:
+    """Every kind, with valid files of it, in a folder of its own."""
+    model = tiny_bert(folder / "model").write()
+    (folder / "other").mkdir()
+    config, tokenizer, weights = (
+        (model / name).read_bytes()
+        for name in ("config.json", "tokenizer.json", "model.safetensors")
+    )
+    end = LENGTH_BYTES + int.from_bytes(weights[:LENGTH_BYTES], "little")
+    header = json.loads(weights[LENGTH_BYTES:end])
+    at = folder / "file.yaml"
+    plain = ist.layers(*LAYERS).map("eyeriss", perfect=True)
+    fused = ist.load("minilm-l6").map("peers-target", seq_len=512, perfect=True)
+    nests = [_of_yaml(at, text) for text in (FUSED, *_mappings(plain, folder / "plain"))]
+    groups = [_of_yaml(at, text) for text in _mappings(fused, folder / "fused")]
+    library = [(LIBRARY / f"{name}.yaml").read_text(encoding="utf-8") for name in MACHINES]
+
+    return {
+        "config": Kind(model / "config.json", (_of_json(config),), _counted_folder),
+        "other configs": Kind(
+            folder / "other" / "config.json",
+            tuple(_of_json(json.dumps(one).encode()) for one in CONFIGS),
+            lambda path: _rendered(ist.load(path.parent).count(8)),
+        ),
+        "tokenizer": Kind(
+            model / "tokenizer.json",
+            (_of_json(tokenizer),),
+            _loaded,
+            lambda place: place[:-1] == ("model", "vocab"),
+        ),
+        "safetensors": Kind(
+            model / "model.safetensors",
+            (Original(weights, "header", header),),
+            _loaded,
+            lambda place: place[0] == "__metadata__",
+        ),
+        "machine": Kind(
+            at,
+            tuple(_of_yaml(at, text) for text in (EXTENDING, *library)),
+            _described,
+            lambda place: place[:-1] == ("levels",) or (place[0] == "fan_outs" and len(place) == 3),
+        ),
+        "nest": Kind(at, tuple(nests), _scored),
+        "group": Kind(at, tuple(groups), _scored),
+        "layers": Kind(at, (_of_yaml(at, OWN_LAYERS),), _counted),
+        "scale-sim": Kind(
+            folder / "file.csv",
+            tuple(Original(text.encode(), "csv") for text in (CONVOLUTIONS, PRODUCTS)),
+            _counted,
+        ),
+        "timeloop": Kind(
+            at,
+            (_of_yaml(at, MATMUL), _of_yaml(at, CNN)),
+            _counted,
+            spellings=frozenset({"data-spaces", "read-write"}),
+        ),
+    }
