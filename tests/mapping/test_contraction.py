@@ -10,6 +10,7 @@ from inferstack.mapping.contraction import contraction, is_contraction
 from inferstack.mapping.shapes import convolution
 from inferstack.models.architecture import build
 from inferstack.models.scenario import Scenario
+from inferstack.ops.distinct import distinct, distinct_inside
 from inferstack.ops.registry import rule_for
 
 
@@ -44,3 +45,11 @@ def test_padding_takes_room_and_no_traffic() -> None:
     assert image.stored(wanted.extents) == 56 * 56
     with pytest.raises(InputError, match="padding leaves no input"):
         convolution(n=1, c=1, p=1, q=1, r=3, s=3, padding=2)
+
+
+def test_sums_without_a_closed_form_are_counted_in_no_time() -> None:
+    # 3 x + 2 y, x and y below 2^20: all but 1 and, from the other end, most - 1.
+    terms = ((3, 2**20), (2, 2**20))
+    most = 5 * (2**20 - 1)
+    assert distinct(terms) == most + 1 - 2
+    assert distinct_inside(terms, -10, most) == most - 10
