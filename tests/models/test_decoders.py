@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from inferstack.models.gpt2 import Gpt2Config
+from inferstack.models.llama import LlamaConfig
 
 from inferstack.core.errors import CheckpointError, InputError
 from inferstack.ir.graph import TensorRole
 from inferstack.models.architecture import architectures, build, random_weights
 from inferstack.models.decoder import FINAL_NORM, LOGITS, caches_of
-from inferstack.models.gpt2 import Gpt2Config
 from inferstack.models.hugging_face import load_checkpoint, read_architecture
-from inferstack.models.llama import LlamaConfig
 from inferstack.models.scenario import Scenario
 from inferstack.ops.execute import execute
 

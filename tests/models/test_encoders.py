@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inferstack.models.bert import BertConfig
 
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, TensorRole
 from inferstack.models.architecture import architectures, build, preset_names, random_weights
-from inferstack.models.bert import BertConfig
 from inferstack.models.scenario import LARGEST, Phase, Scenario
 from inferstack.ops.execute import execute
 from inferstack.ops.retoken import with_tokens

@@ -41,7 +41,7 @@ class OperatorRecord(Record):
     kind: Name
     inputs: dict[Name, Name]
     output: Name
-    attributes: dict[Name, bool | int | float | str | list[int]]
+    attributes: dict[Name, bool | int | float | str | list[int] | list[float]]
     part: Name
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-Attribute = int | float | bool | str | tuple[int, ...]
+Attribute = int | float | bool | str | tuple[int, ...] | tuple[float, ...]
 
 
 class TensorRole(StrEnum):

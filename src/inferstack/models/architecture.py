@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import inferstack.models
+import inferstack.models.families
 from inferstack.core.errors import UnknownNameError
 from inferstack.core.plugins import discover
 from inferstack.ir.graph import Graph
@@ -21,6 +21,8 @@ from inferstack.models.scenario import Phase, Scenario
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from inferstack.models.names import Names
+
     Array = npt.NDArray[Any]
 
 WeightSource = Callable[[str, tuple[int, ...]], "Array | None"]
@@ -28,23 +30,43 @@ WeightSource = Callable[[str, tuple[int, ...]], "Array | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some of the outputs of a tensor: of each of `groups` equal groups, which holds parts of
+    `sizes` one behind the other, the one of that index."""
+
+    groups: int
+    sizes: tuple[int, ...]
+    index: int
+
+    @property
+    def outputs(self) -> int:
+        """Of the whole tensor."""
+        return self.groups * sum(self.sizes)
+
+    def of(self, values: Array) -> Array:
+        """The part along the first axis."""
+        first = sum(self.sizes[: self.index])
+        grouped = values.reshape(self.groups, -1, *values.shape[1:])
+        found: Array = grouped[:, first : first + self.sizes[self.index]]
+        return found.reshape(-1, *values.shape[1:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredWeight:
     """Where a checkpoint keeps a weight.
 
     names: the name in the file, then older spellings of it. transposed: stored as (n, k), ours is
-    (k, n).
+    (k, n). part: of the tensor's outputs; None is all. offset: to be added.
     """
 
     names: tuple[str, ...]
     transposed: bool = False
+    part: Part | None = None
+    offset: float = 0.0
 
 
 class HuggingFaceForm(Protocol):
     """How an architecture is written in a Hugging Face folder."""
-
-    @property
-    def prefixes(self) -> tuple[str, ...]:
-        """What a checkpoint may put before every tensor name: "" and "bert."."""
 
     @property
     def model_types(self) -> frozenset[str]:
@@ -57,8 +79,8 @@ class HuggingFaceForm(Protocol):
     def read_config(self, where: str, content: Mapping[str, object]) -> Any:
         """The architecture's config of config.json's content. Raises CheckpointError."""
 
-    def stored(self, weight: str) -> StoredWeight:
-        """Where the file keeps the weight that the graph calls `weight`."""
+    def names(self, config: Any) -> Names:
+        """What the file calls the weights."""
 
 
 class Architecture(Protocol):
@@ -101,7 +123,8 @@ class Architecture(Protocol):
 @cache
 def architectures() -> dict[str, Architecture]:
     """All architectures by file name."""
-    return discover(inferstack.models, "ARCHITECTURE")
+    found = discover(inferstack.models, "ARCHITECTURE")
+    return found | discover(inferstack.models.families, "ARCHITECTURE")
 
 
 def architecture_of(name: str) -> tuple[Architecture, Any]:

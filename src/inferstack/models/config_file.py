@@ -171,6 +171,24 @@ class ConfigFile:
             raise CheckpointError(self.where, f"{key} makes no sense", got=_shown(value), need=need)
         return value
 
+    def whole_or(self, key: str, absent: int, most: int, *, least: int = 1) -> int:
+        """A whole number, or `absent` where the key is missing or null."""
+        if self.optional(key, None) is None:
+            return absent
+        return self.whole(key, most, least=least)
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """A list of that many finite numbers."""
+        value = self.value(key)
+        if (
+            not isinstance(value, list)
+            or len(value) != count
+            or not all(type(one) in (int, float) and abs(one) < 1e12 for one in value)
+        ):
+            need = f"{count:,} numbers"
+            raise CheckpointError(self.where, f"{key} makes no sense", got=_shown(value), need=need)
+        return tuple(map(float, value))
+
     def number(self, key: str, least: float, most: float) -> float:
         """A number in [least, most]."""
         value, need = self.value(key), f"a number from {least:g} to {most:g}"

@@ -17,13 +17,12 @@ from inferstack.ir.graph import Graph
 from inferstack.models.architecture import (
     Architecture,
     HuggingFaceForm,
-    StoredWeight,
     architectures,
 )
-from inferstack.models.config_file import ConfigFile, folder_file, read_object
+from inferstack.models.checkpoint_weights import WEIGHTS, CheckpointWeights
+from inferstack.models.config_file import ConfigFile, read_object
 from inferstack.models.pooling import Pooling, read_pooling, with_pooling
-from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
-from inferstack.models.scenario import Scenario
+from inferstack.models.scenario import Phase, Scenario
 from inferstack.models.tokenizer import SentenceTokenizer, load_tokenizer
 from inferstack.models.weight_type import WeightType, read_weight_type
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,10 +61,10 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     content = _config_content(folder)
     where = str(folder / CONFIG)
     architecture, form = _architecture_of(where, content)
-    if not form.reads_weights:
+    if not form.reads_weights or Phase.ENCODE not in architecture.phases:
         raise CheckpointError(
             where,
-            "the weights of this model_type are not read yet",
+            "is no encoder of sentences whose weights are read",
             got=repr(content["model_type"])[:60],
             need="an encoder",
             hint=f"`inferstack analyze {folder}` needs config.json alone",
@@ -75,9 +73,9 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     scenario = Scenario.encode(seq_len, batch=batch)
     name = folder.resolve().name
     pooling = read_pooling(folder, config.hidden)
-    file = open_safetensors(_weights_path(folder))
-    weights = _CheckpointWeights(file, form)
+    weights = CheckpointWeights(folder, form.names(config))
     encoder = architecture.build(name, config, scenario, weights, unrolled=True)
+    weights.check_layers(config.depth)
     tokenizer = load_tokenizer(
         folder,
         encoder.inputs,
@@ -85,7 +83,7 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
         rows=_table_rows(encoder),
         padding_id=_padding_id(where, content, config.vocabulary),
     )
-    layers = tuple(f"layer{index}.ffn_norm" for index in range(config.layers))
+    layers = tuple(f"layer{index}.ffn_norm" for index in range(config.depth))
     return Checkpoint(
         name=name,
         graph=with_pooling(encoder, pooling),
@@ -94,6 +92,28 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
         pooling=pooling,
         hidden_states=("embedding.norm", *layers),
     )
+
+
+def load_graph(folder: Path, scenario: Scenario) -> tuple[Graph, tuple[str, ...]]:
+    """The model in `folder` with its weights, for any pass that it can do, and the tensors of the
+    folder that it does not use.
+
+    Raises CheckpointError, naming file and place, and InputError for a pass that it cannot do.
+    """
+    content = _config_content(folder)
+    where = str(folder / CONFIG)
+    architecture, form = _architecture_of(where, content)
+    if not form.reads_weights:
+        raise CheckpointError(
+            where, "the weights of this model_type are not read yet",
+            got=printable(str(content["model_type"])),
+            hint=f"`inferstack analyze {folder}` needs config.json alone",
+        )  # fmt: skip
+    config = form.read_config(where, content)
+    weights = CheckpointWeights(folder, form.names(config))
+    graph = architecture.build(folder.resolve().name, config, scenario, weights, unrolled=True)
+    weights.check_layers(config.depth)
+    return graph, weights.unused
 
 
 def read_architecture(folder: Path) -> tuple[Architecture, Any, WeightType]:
@@ -164,52 +184,3 @@ def _padding_id(where: str, content: dict[str, object], vocabulary: int) -> int:
     if file.optional("pad_token_id", None) is None:
         return 0
     return file.whole("pad_token_id", vocabulary - 1, least=0)
-
-
-def _weights_path(folder: Path) -> Path:
-    path = folder_file(folder, WEIGHTS)
-    if path is not None:
-        return path
-    hint = None
-    if (folder / f"{WEIGHTS}.index.json").exists():
-        hint = "it is split over several files; save it with a larger max_shard_size"
-    elif (folder / "pytorch_model.bin").exists():
-        hint = "pytorch_model.bin is a program, not data; save_pretrained(folder) of transformers "
-        hint += "writes model.safetensors"
-    raise CheckpointError(str(folder), f"has no {WEIGHTS}", hint=hint)
-
-
-class _CheckpointWeights:
-    """A `WeightSource` out of a safetensors file."""
-
-    def __init__(self, file: SafetensorsFile, form: HuggingFaceForm) -> None:
-        self.file = file
-        self.form = form
-
-    def __call__(self, name: str, shape: tuple[int, ...]) -> Array:
-        import numpy as np
-
-        place = self.form.stored(name)
-        stored = self._stored_name(place)
-        needed = shape[::-1] if place.transposed else shape
-        if (got := self.file.tensors[stored].shape) != needed:
-            raise CheckpointError(
-                f"{self.file.path}, tensor {stored}",
-                "has another shape than config.json says",
-                got=got,
-                need=needed,
-            )
-        values = self.file.float32(stored)
-        return np.ascontiguousarray(values.T) if place.transposed else np.asarray(values)
-
-    def _stored_name(self, place: StoredWeight) -> str:
-        for prefix in self.form.prefixes:
-            for name in place.names:
-                if prefix + name in self.file.tensors:
-                    return prefix + name
-        raise CheckpointError(
-            str(self.file.path),
-            f"lacks the tensor {place.names[0]!r}",
-            got=f"{len(self.file.tensors):,} tensors with other names",
-            hint="config.json and model.safetensors belong to different models",
-        )

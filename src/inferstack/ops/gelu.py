@@ -1,4 +1,4 @@
-"""GELU: x Phi(x), or with approximate="tanh" its usual tanh form.
+"""GELU: x Phi(x), or with approximate="tanh" its usual tanh form, "quick" x sigmoid(1.702 x).
 
 Integer: i-GELU, int32 -> int8 (docs/integer.md).
 """
@@ -58,6 +58,9 @@ class GeluRule(Rule):
         if attributes.get("approximate", "none") == "tanh":
             inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
             return np.asarray(0.5 * x * (1 + np.tanh(inner)), dtype=x.dtype)
+        if attributes.get("approximate") == "quick":
+            with np.errstate(over="ignore"):
+                return np.asarray(x / (1 + np.exp(-1.702 * x)), dtype=x.dtype)
         from inferstack.ops.kernels.floating import gelu
 
         return gelu(x)

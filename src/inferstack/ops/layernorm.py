@@ -1,4 +1,4 @@
-"""(x - mean) / sqrt(variance + epsilon) * gamma + beta over the last axis.
+"""(x - mean) / sqrt(variance + epsilon) * gamma + beta over rows (see `rows`); beta may be absent.
 
 Integer: i-LayerNorm, int32 or int8 -> int8 (docs/integer.md).
 """
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.rows import row_space, row_width
+from inferstack.ops.rule import IterationSpace, Rule
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,16 +24,19 @@ class LayerNormRule(Rule):
 
     kind: ClassVar[str] = "layernorm"
     work: ClassVar[Work] = Work.NORM
-    required: ClassVar[tuple[str, ...]] = ("x", "gamma", "beta")
-    optional: ClassVar[tuple[str, ...]] = ("multiplier", "shift")
+    required: ClassVar[tuple[str, ...]] = ("x", "gamma")
+    optional: ClassVar[tuple[str, ...]] = ("beta", "multiplier", "shift")
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
     ) -> tuple[tuple[int, ...], DType]:
         """Shape and type of the result."""
         x = inputs["x"]
+        width = row_width(x.shape, attributes)
+        self.need(x.shape[-1] % width == 0, x.name, width, f"a divisor of {x.shape[-1]}")
         for slot in ("gamma", "beta"):
-            self.need(inputs[slot].shape == x.shape[-1:], x.name, inputs[slot].shape, x.shape[-1:])
+            if slot in inputs:
+                self.need(inputs[slot].shape == (width,), x.name, inputs[slot].shape, (width,))
         return x.shape, DType.INT8 if x.dtype.is_integer else x.dtype
 
     def space(
@@ -43,24 +47,22 @@ class LayerNormRule(Rule):
         Source: derived from Kim et al. 2023, arXiv:2302.14017, Table 3: what GELU, LayerNorm
         and additions have together; 10, 8 and 1 fit.
         """
-        names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        accesses = [simple(slot, *names[-len(inputs[slot].shape) :]) for slot in self.required]
-        return IterationSpace(
-            dims=tuple(zip(names, output.shape, strict=True)),
-            accesses=(*accesses, simple(OUTPUT, *names)),
-            flops_per_point=8,
-        )
+        slots = tuple(slot for slot in ("gamma", "beta") if slot in inputs)
+        return row_space(output.shape, attributes, slots, 8)
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
         import numpy as np
 
-        x = inputs["x"]
+        whole = inputs["x"]
+        x = whole.reshape(*whole.shape[:-1], -1, row_width(whole.shape, attributes))
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
         normal = centred / np.sqrt(variance + x.dtype.type(attributes["epsilon"]))
-        result: Array = normal * inputs["gamma"] + inputs["beta"]
-        return result
+        result: Array = normal * inputs["gamma"]
+        if "beta" in inputs:
+            result += inputs["beta"]
+        return result.reshape(whole.shape)
 
     def integer_reference(
         self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]

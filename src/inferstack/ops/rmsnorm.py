@@ -1,4 +1,4 @@
-"""x / sqrt(mean(x^2) + epsilon) * gamma over the last axis; no integer form.
+"""x / sqrt(mean(x^2) + epsilon) * gamma over rows (see `rows`); no integer form.
 
 Source: Zhang and Sennrich 2019, arXiv:1910.07467, equation 4.
 """
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.rows import row_space, row_width
+from inferstack.ops.rule import IterationSpace, Rule
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,7 +33,9 @@ class RmsNormRule(Rule):
         """Shape and type of the result."""
         x, gamma = inputs["x"], inputs["gamma"]
         self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
-        self.need(gamma.shape == x.shape[-1:], x.name, gamma.shape, x.shape[-1:])
+        width = row_width(x.shape, attributes)
+        self.need(x.shape[-1] % width == 0, x.name, width, f"a divisor of {x.shape[-1]}")
+        self.need(gamma.shape == (width,), x.name, gamma.shape, (width,))
         return x.shape, x.dtype
 
     def space(
@@ -42,22 +45,17 @@ class RmsNormRule(Rule):
 
         The square root and the division per row are not counted.
         """
-        names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        accesses = [simple("x", *names), simple("gamma", names[-1])]
-        return IterationSpace(
-            dims=tuple(zip(names, output.shape, strict=True)),
-            accesses=(*accesses, simple(OUTPUT, *names)),
-            flops_per_point=4,
-        )
+        return row_space(output.shape, attributes, ("gamma",), 4)
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
         import numpy as np
 
-        x = inputs["x"]
+        whole = inputs["x"]
+        x = whole.reshape(*whole.shape[:-1], -1, row_width(whole.shape, attributes))
         mean = np.square(x).mean(axis=-1, keepdims=True)
         result: Array = x / np.sqrt(mean + x.dtype.type(attributes["epsilon"])) * inputs["gamma"]
-        return result
+        return result.reshape(whole.shape)
 
 
 RULE = RmsNormRule()

@@ -1,9 +1,12 @@
 """Rotary position embedding of x (batch, tokens, heads * width): pairs turned by their position.
 
-In each head, element p and element p + width/2 turn together by position * theta^(-2p/width).
-Attributes heads, theta, first (the position of the first token, 0 by default). No integer form.
-Source: Su et al. 2021, arXiv:2104.09864, equation 34, with the pairing of Llama's weights in
-transformers: halves instead of neighbours.
+In each head, element p and element p + turned/2 of the first `turned` ones turn together by
+position * theta^(-2p/turned); with `interleaved`, elements 2p and 2p + 1. The rest stays as it is.
+Attributes heads, theta, first (the position of the first token, 0 by default); turned (all by
+default), interleaved; frequencies, which replace the powers of theta, and amplitude, of cosines and
+sines, for stretched positions. No integer form.
+Source: Su et al. 2021, arXiv:2104.09864, equation 34; halves are the pairing of Llama's weights in
+transformers, neighbours that of GPT-J's.
 """
 
 from __future__ import annotations
@@ -37,6 +40,9 @@ class RotaryRule(Rule):
         self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
         sound = len(x.shape) == 3 and x.shape[2] % (2 * heads) == 0
         self.need(sound, x.name, x.shape, f"(batch, tokens, d), {heads} heads of an even width")
+        turned = int(attributes.get("turned", x.shape[2] // heads))
+        fits = turned % 2 == 0 and turned <= x.shape[2] // heads
+        self.need(fits, x.name, turned, f"an even part of {x.shape[2] // heads} elements")
         return x.shape, x.dtype
 
     def space(
@@ -64,16 +70,24 @@ class RotaryRule(Rule):
 
         x, heads = inputs["x"], int(attributes["heads"])
         batch, tokens, width = x.shape
-        half = width // heads // 2
-        steps = np.arange(half, dtype=np.float64) / half
+        turned = int(attributes.get("turned", width // heads))
+        frequencies = attributes.get("frequencies")
+        if frequencies is None:
+            steps = np.arange(turned // 2, dtype=np.float64) / (turned // 2)
+            frequencies = float(attributes["theta"]) ** -steps
         positions = np.arange(tokens, dtype=np.float64) + int(attributes.get("first", 0))
-        angles = positions[:, None] * float(attributes["theta"]) ** -steps
-        cosine, sine = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
-        halves = x.reshape(batch, tokens, heads, 2, half)
-        low, high = halves[:, :, :, 0], halves[:, :, :, 1]
-        cosine, sine = cosine[:, None, :], sine[:, None, :]
-        turned = np.stack([low * cosine - high * sine, high * cosine + low * sine], axis=3)
-        return turned.reshape(batch, tokens, width)
+        angles = (positions[:, None] * np.asarray(frequencies))[:, None, :]
+        amplitude = float(attributes.get("amplitude", 1.0))
+        cosine = (amplitude * np.cos(angles)).astype(x.dtype)
+        sine = (amplitude * np.sin(angles)).astype(x.dtype)
+        result = x.reshape(batch, tokens, heads, -1).copy()
+        interleaved = bool(attributes.get("interleaved", False))
+        pairs = np.s_[0:turned:2] if interleaved else np.s_[: turned // 2]
+        partners = np.s_[1:turned:2] if interleaved else np.s_[turned // 2 : turned]
+        low, high = result[..., pairs].copy(), result[..., partners].copy()
+        result[..., pairs] = low * cosine - high * sine
+        result[..., partners] = high * cosine + low * sine
+        return result.reshape(batch, tokens, width)
 
 
 RULE = RotaryRule()

@@ -1,7 +1,9 @@
 """Softmax over the last axis of x (batch, heads, tokens, context).
 
 mask (batch, context): 0 = not attended, gives exactly 0; a row without any attended position gives
-zeros. causal: query i sees keys up to context - tokens + i. Integer: i-softmax, where
+zeros. causal: query i sees keys up to context - tokens + i; window: of those the last ones alone,
+or without causal as many to both sides. sinks (heads,): a number that stands in every row of its
+head and takes its share of the sum. Integer: i-softmax, where
 the sum of each row stands for 1 (docs/integer.md).
 """
 
@@ -26,7 +28,7 @@ class SoftmaxRule(Rule):
     kind: ClassVar[str] = "softmax"
     work: ClassVar[Work] = Work.SOFTMAX
     required: ClassVar[tuple[str, ...]] = ("x",)
-    optional: ClassVar[tuple[str, ...]] = ("mask", "multiplier", "shift")
+    optional: ClassVar[tuple[str, ...]] = ("mask", "sinks", "multiplier", "shift")
     pairs: ClassVar[tuple[str, str] | None] = ("d2", "d3")
 
     def infer(
@@ -38,6 +40,10 @@ class SoftmaxRule(Rule):
         if "mask" in inputs:
             need = (x.shape[0], x.shape[3])
             self.need(inputs["mask"].shape == need, x.name, inputs["mask"].shape, need)
+        if "sinks" in inputs:
+            self.need(
+                inputs["sinks"].shape == x.shape[1:2], x.name, x.shape, "a sink for each head"
+            )
         return x.shape, DType.INT8 if x.dtype.is_integer else x.dtype
 
     def space(
@@ -51,6 +57,8 @@ class SoftmaxRule(Rule):
         accesses = [simple("x", *names)]
         if "mask" in inputs:
             accesses.append(simple("mask", "d0", "d3"))
+        if "sinks" in inputs:
+            accesses.append(simple("sinks", "d1"))
         return IterationSpace(
             dims=tuple(zip(names, output.shape, strict=True)),
             accesses=(*accesses, simple(OUTPUT, *names)),
@@ -68,13 +76,23 @@ class SoftmaxRule(Rule):
             seen = seen & (inputs["mask"] != 0)[:, None, None, :]
         if attributes.get("causal", False):
             seen = seen & np.tri(tokens, context, context - tokens, dtype=np.bool_)
+        window = int(attributes.get("window", 0))
+        if window:
+            behind = np.arange(context) - (np.arange(tokens) + context - tokens)[:, None]
+            seen = seen & (behind > -window) & (behind < window)
         result: Array = np.where(seen, x, np.finfo(x.dtype).min)
+        sinks = inputs["sinks"][None, :, None, None] if "sinks" in inputs else None
+        most = result.max(axis=-1, keepdims=True)
+        if sinks is not None:
+            most = np.maximum(most, sinks)
         with np.errstate(over="ignore"):
-            result -= result.max(axis=-1, keepdims=True)
+            result -= most
         np.exp(result, out=result)
         # A row without any attended position has exponentials of 1 until here.
         result *= seen
         total = result.sum(axis=-1, keepdims=True)
+        if sinks is not None:
+            total += np.exp(sinks - most)
         total[total == 0] = 1
         result /= total
         return result

@@ -1,0 +1,67 @@
+"""What the blocks of a described model share: weights by name, norms, the cache."""
+
+from __future__ import annotations
+
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import TensorRole
+from inferstack.models.architecture import WeightSource
+from inferstack.models.blocks import OTHER, BlockBuilder
+from inferstack.models.description import Description, Norm
+from inferstack.models.scenario import Phase, Scenario
+
+
+class DescribedBuilder(BlockBuilder):
+    """Builds blocks of `description` for `scenario`."""
+
+    def __init__(
+        self, name: str, description: Description, scenario: Scenario, weights: WeightSource
+    ) -> None:
+        super().__init__(name, weights)
+        self.description, self.scenario = description, scenario
+        self.remembered: list[str] = []
+
+    def weight(self, name: str, *shape: int) -> str:
+        """Declare a weight; layers that share theirs have those of the first."""
+        if self.description.shared and name.startswith("layer"):
+            name = f"layer0.{name.partition('.')[2]}"
+        if name in self.builder.tensors:
+            return name
+        return super().weight(name, *shape)
+
+    def norm(
+        self, name: str, norm: Norm, x: str, *, width: int | None = None, part: str = OTHER
+    ) -> str:
+        """A norm over the last axis, or over each head of `width` elements."""
+        width = width or self.description.hidden
+        if norm.gain:
+            gamma = self.weight(f"{name}.gamma", width)
+        else:
+            gamma = self._ones(f"{name}.gamma", width)
+        inputs = {"x": x, "gamma": gamma}
+        if norm.kind == "layernorm" and norm.bias:
+            inputs["beta"] = self.weight(f"{name}.beta", width)
+        return self.add(norm.kind, name, inputs, {"epsilon": norm.epsilon}, part=part)
+
+    def _ones(self, name: str, width: int) -> str:
+        import numpy as np
+
+        data = np.ones(width, dtype=np.float32)
+        return self.builder.tensor(name, (width,), DType.FLOAT32, TensorRole.CONSTANT, data)
+
+    def remember(self, name: str, slot: str, x: str) -> str:
+        """The keys or values of all tokens so far: `x`, of the new ones, behind the cache.
+
+        slot: "key" or "value", the key first. Without earlier tokens a prompt's are all there are.
+        An encoder remembers nothing.
+        """
+        if not self.description.causal:
+            return x
+        batch, context = self.scenario.batch, self.scenario.context_tokens
+        if self.scenario.phase is Phase.PREFILL and not context:
+            self.remembered.append(x)
+            return x
+        shape = (batch, context, self.builder.tensors[x].shape[2])
+        cache = self.builder.tensor(f"{name}.{slot}_cache", shape, DType.FLOAT32, TensorRole.CACHE)
+        both = self.add("append_cache", f"{name}.{slot}s", {"cache": cache, "x": x})
+        self.remembered.append(both)
+        return both

@@ -1,0 +1,199 @@
+"""`Description`: a Transformer in words that its graph, its counts and its files follow from.
+
+A family (`models/families/`) reads a config.json into a Description and says what its file calls
+the weights. `models.transformer` makes the graph. Nothing here knows a family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from inferstack.models.rotary import Rotary
+
+
+class Arrangement(StrEnum):
+    """Where the norms and residuals of a layer stand. a, f: attention and feed-forward."""
+
+    PRE = "pre"
+    """x += a(norm(x)); x += f(norm(x))"""
+    POST = "post"
+    """x = norm(x + a(x)); x = norm(x + f(x))"""
+    BEHIND = "behind"
+    """x += norm(a(x)); x += norm(f(x))"""
+    SANDWICH = "sandwich"
+    """x += norm(a(norm(x))); x += norm(f(norm(x)))"""
+    PARALLEL = "parallel"
+    """x += a(norm(x)) + f(norm(x)), one norm for both"""
+    PARALLEL_TWO = "parallel, two norms"
+    """x += a(norm1(x)) + f(norm2(x))"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """kind: layernorm or rmsnorm. bias: whether a layernorm has a beta. offset: what the file's
+    gamma lacks: 1 for Gemma. gain: whether there is a gamma at all."""
+
+    kind: str
+    epsilon: float
+    bias: bool = True
+    offset: float = 0.0
+    gain: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buckets:
+    """Relative positions as a learned number for each head and bucket of distance (T5, MPNet)."""
+
+    count: int
+    longest: int
+    both_ways: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """heads: of the query; kv_heads: of key and value, each of which serves several. width: of a
+    head.
+
+    bias: of query, key and value; output_bias. scale: of the scores, width^-1/2 by default. window:
+    keys that a query sees at most, itself included. softcap: scores go through softcap *
+    tanh(x / softcap). head_norm: of query and key, over each head, or over all of them with
+    norm_whole. alibi: slopes of distance instead of positions. sinks: a learned number for each
+    head stands in every row of the softmax. clip: query, key and value are cut to +-clip.
+    """
+
+    heads: int
+    kv_heads: int
+    width: int
+    bias: bool = False
+    key_bias: bool | None = None
+    output_bias: bool = False
+    scale: float | None = None
+    rotary: Rotary | None = None
+    window: int | None = None
+    softcap: float | None = None
+    head_norm: Norm | None = None
+    norm_whole: bool = False
+    alibi: bool = False
+    buckets: Buckets | None = None
+    sinks: bool = False
+    clip: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """A mixture: each token goes to `active` of `count` feed-forwards `inner` wide, and through a
+    shared one `shared` wide (0: none)."""
+
+    count: int
+    active: int
+    inner: int
+    shared: int = 0
+    shared_gate: bool = False
+    router_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedForward:
+    """activation: gelu, gelu_tanh, gelu_quick, relu, relu2, silu, tanh. gated: a second projection
+    is multiplied in."""
+
+    inner: int
+    activation: str
+    gated: bool = False
+    bias: bool = False
+    experts: Experts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer. residual: what a branch is multiplied by before it is added."""
+
+    attention: Attention
+    feed_forward: FeedForward
+    norm: Norm
+    arrangement: Arrangement = Arrangement.PRE
+    residual: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionTable:
+    """rows: of the table. skipped: rows in front of position 0 (OPT: 2). padding_id: RoBERTa's
+    rule, padding keeps that row and the others count up behind it; -1 for the usual one."""
+
+    rows: int
+    skipped: int = 0
+    padding_id: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """width: of the tables, if it is not the model's (ALBERT, ELECTRA). scale: of the words.
+
+    token_types: rows of that table; has_type_input: whether sentences have types of their own, else
+    the one type's row is added to every position.
+    """
+
+    width: int | None = None
+    scale: float | None = None
+    positions: PositionTable | None = None
+    token_types: int = 0
+    has_type_input: bool = False
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What makes logits. tied: by the table of words. softcap, scale: of the logits. bias.
+
+    project: the hidden state goes through a dense layer back to the table's width (OPT-350m)."""
+
+    tied: bool
+    bias: bool = False
+    softcap: float | None = None
+    scale: float | None = None
+    project: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A stack of layers behind embeddings.
+
+    longest: tokens that it was trained for; its position table, if any, may end there. causal:
+    each token sees itself and the earlier ones. shared: all layers have the weights of the first.
+    head: None for a model that gives hidden states alone.
+    """
+
+    vocabulary: int
+    hidden: int
+    layers: tuple[Layer, ...]
+    longest: int
+    causal: bool
+    embedding: Embedding = field(default_factory=Embedding)
+    final_norm: Norm | None = None
+    head: Head | None = None
+    shared: bool = False
+
+    @property
+    def depth(self) -> int:
+        """Layers."""
+        return len(self.layers)
+
+    @property
+    def longest_sequence(self) -> int:
+        """Tokens that it has positions for."""
+        return self.longest
+
+    @cached_property
+    def kinds(self) -> tuple[tuple[Layer, int], ...]:
+        """Each distinct layer with how often it occurs, in the order of the first of each."""
+        counts: dict[Layer, int] = {}
+        for layer in self.layers:
+            counts[layer] = counts.get(layer, 0) + 1
+        return tuple(counts.items())
+
+    def numbered(self) -> Iterator[tuple[int, Layer]]:
+        """The layers with their numbers."""
+        return iter(enumerate(self.layers))

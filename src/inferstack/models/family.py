@@ -1,0 +1,78 @@
+"""`Family`: what a file of `models/families/` says: its config.json in our words, and its names.
+
+A new family is a subclass with `model_types`, `describe` and `names`, and an instance of it called
+ARCHITECTURE. Graph, counts, weights, phases and presets follow.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import ClassVar
+
+from inferstack.ir.graph import Graph
+from inferstack.models.architecture import HuggingFaceForm, WeightSource
+from inferstack.models.config_file import ConfigFile
+from inferstack.models.description import Description
+from inferstack.models.named import configs_of
+from inferstack.models.names import Names
+from inferstack.models.scenario import Phase, Scenario
+from inferstack.models.transformer import transformer
+
+ENCODER: tuple[Phase, ...] = (Phase.ENCODE,)
+DECODER: tuple[Phase, ...] = (Phase.PREFILL, Phase.DECODE)
+
+
+class Family(ABC):
+    """Transformers that one description fits."""
+
+    model_types: ClassVar[frozenset[str]]
+    phases: tuple[Phase, ...] = DECODER
+    sees_tokens = True
+    reads_weights = True
+
+    @abstractmethod
+    def describe(self, file: ConfigFile) -> Description:
+        """The model of a config.json; refuses what it would have to ignore (CheckpointError)."""
+
+    @abstractmethod
+    def names(self, description: Description) -> Names:
+        """What the file calls the weights."""
+
+    @property
+    def hugging_face(self) -> HuggingFaceForm | None:
+        """The family reads its own folders."""
+        return self
+
+    @cached_property
+    def presets(self) -> Mapping[str, Description]:
+        """The models that people know by a name: see `models.named`."""
+        return {
+            name: self.describe(ConfigFile(name, config))
+            for name, config in configs_of(self.model_types).items()
+        }
+
+    def read_config(self, where: str, content: Mapping[str, object]) -> Description:
+        """See `HuggingFaceForm`."""
+        return self.describe(ConfigFile(where, content))
+
+    def build(
+        self,
+        name: str,
+        config: Description,
+        scenario: Scenario,
+        weights: WeightSource,
+        *,
+        unrolled: bool,
+        beyond_positions: bool = False,
+    ) -> Graph:
+        """See `Architecture`."""
+        return transformer(
+            name,
+            config,
+            scenario,
+            weights,
+            unrolled=unrolled,
+            beyond_positions=beyond_positions,
+        )

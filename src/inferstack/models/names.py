@@ -1,0 +1,80 @@
+"""`Names`: what a checkpoint calls the weights of a described model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from inferstack.models.architecture import Part, StoredWeight
+
+SLOTS = {
+    "gamma": ("weight", "gamma"),
+    "beta": ("bias", "beta"),
+    "weight": ("weight",),
+    "bias": ("bias",),
+}
+"""The last word of a name, and of older ones: checkpoints converted from TensorFlow kept its."""
+_LAYER = re.compile(r"layer(\d+)\.(.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """prefixes: what a file may put before every name. layer: of a layer's modules, with {n} for
+    its number. modules: by part of a layer ("query", "ffn_norm"), the module in the file. others:
+    the same of what stands outside of layers ("embedding.norm", "head"). tables: whole names of
+    tensors without a last word ("embedding.word").
+
+    transposed: dense weights stand as (outputs, inputs). parts: of modules that one tensor holds
+    together, which part is which. offset: what is added to gammas.
+    """
+
+    layer: str
+    modules: Mapping[str, str]
+    tables: Mapping[str, str]
+    others: Mapping[str, str] = field(default_factory=dict)
+    prefixes: tuple[str, ...] = ("",)
+    transposed: bool = True
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    offset: float = 0.0
+
+    def stored(self, weight: str) -> StoredWeight:
+        """Where the file keeps the weight that the graph calls `weight`."""
+        if weight in self.tables:
+            return StoredWeight(names=(self.tables[weight],))
+        found = _LAYER.fullmatch(weight)
+        if found is not None and found[2] in self.tables:
+            name = self.tables[found[2]]
+            return StoredWeight(names=(f"{self.layer.format(n=found[1])}.{name}",))
+        module, _, slot = weight.rpartition(".")
+        part = None
+        if found is not None:
+            inner = found[2].rpartition(".")[0]
+            part = self.parts.get(inner)
+            module = f"{self.layer.format(n=found[1])}.{self.modules[inner]}"
+        else:
+            module = self.others[module]
+        return StoredWeight(
+            names=tuple(f"{module}.{name}" for name in SLOTS[slot]),
+            transposed=self.transposed and slot == "weight",
+            part=part,
+            offset=self.offset if slot == "gamma" else 0.0,
+        )
+
+    def layer_of(self, name: str) -> int | None:
+        """The number of the layer that a tensor of the file belongs to."""
+        pattern = re.escape(self.layer).replace(r"\{n\}", r"(\d+)")
+        for prefix in self.prefixes:
+            found = re.match(re.escape(prefix) + pattern + r"\.", name)
+            if found is not None:
+                return int(found[1])
+        return None
+
+
+def qkv(heads: int, kv_heads: int, width: int, groups: int = 1) -> dict[str, Part]:
+    """Query, key and value side by side in one tensor, or so in each of `groups` of heads."""
+    sizes = (heads * width // groups, kv_heads * width // groups, kv_heads * width // groups)
+    return {
+        name: Part(groups=groups, sizes=sizes, index=index)
+        for index, name in enumerate(("query", "key", "value"))
+    }

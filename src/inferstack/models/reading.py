@@ -1,0 +1,168 @@
+"""What many families say alike in config.json: heads, activations, windows, rotary positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from inferstack.core.errors import CheckpointError
+from inferstack.core.text import printable
+from inferstack.models.config_file import ConfigFile
+from inferstack.models.rotary import Rotary
+
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "gelu_quick",
+    "relu": "relu",
+    "relu2": "relu2",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+LONGEST_SEQUENCE = 2**26
+
+
+def activation(file: ConfigFile, *keys: str, absent: str | None = None) -> str:
+    """The activation under the first of these keys that is there."""
+    for key in keys:
+        if file.optional(key, None) is not None:
+            return file.choice(key, ACTIVATIONS)
+    if absent is None:
+        file.value(keys[0])
+    assert absent is not None, "a missing key has raised"
+    return absent
+
+
+def head_sizes(
+    file: ConfigFile,
+    hidden_key: str = "hidden_size",
+    heads_key: str = "num_attention_heads",
+    kv_key: str = "num_key_value_heads",
+) -> tuple[int, int, int, int]:
+    """(hidden size, heads, heads of keys and values, width of a head)."""
+    hidden, heads = file.whole(hidden_key, 2**17), file.whole(heads_key, 2**12)
+    if file.optional("head_dim", None) is not None:
+        width = file.whole("head_dim", 2**13)
+    else:
+        file.multiple(hidden_key, hidden, heads_key, heads)
+        width = hidden // heads
+    kv_heads = file.whole_or(kv_key, heads, heads)
+    file.multiple(heads_key, heads, kv_key, kv_heads)
+    return hidden, heads, kv_heads, width
+
+
+def windows(file: ConfigFile, depth: int) -> list[int | None]:
+    """By layer, how many keys a query sees at most: layer_types, or sliding_window for all.
+
+    Qwen2's and SmolLM3's window counts only where use_sliding_window says so, from
+    max_window_layers on.
+    """
+    size = file.whole_or("sliding_window", 0, LONGEST_SEQUENCE) or None
+    kinds = file.optional("layer_types", None)
+    if kinds is not None:
+        known = {"full_attention": None, "sliding_attention": size}
+        if not isinstance(kinds, list) or len(kinds) != depth or not set(kinds) <= set(known):
+            raise CheckpointError(
+                file.where, "layer_types makes no sense", got=printable(str(kinds)),
+                need=f"full_attention or sliding_attention for each of {depth} layers",
+            )  # fmt: skip
+        if size is None and "sliding_attention" in kinds:
+            raise CheckpointError(file.where, "layer_types slides, and sliding_window is not set")
+        return [known[kind] for kind in kinds]
+    if "use_sliding_window" in file.content or "max_window_layers" in file.content:
+        if not file.flag("use_sliding_window", False):
+            return [None] * depth
+        first = file.whole_or("max_window_layers", 28, 2**10, least=0)
+        return [size if number >= first else None for number in range(depth)]
+    return [size] * depth
+
+
+def read_rotary(
+    file: ConfigFile, width: int, *, theta: float = 10000.0, interleaved: bool = False
+) -> Rotary:
+    """rope_theta and rope_scaling, or rope_parameters, of config.json. Raises CheckpointError.
+
+    theta: where it says none. A part of the head, partial_rotary_factor, may turn alone.
+    """
+    said = file.optional("rope_parameters", None)
+    scaling = file.optional("rope_scaling", None) if said is None else said
+    own = ConfigFile(f"{file.where}, {'rope_scaling' if said is None else 'rope_parameters'}", {})
+    if scaling is not None:
+        if not isinstance(scaling, dict):
+            raise CheckpointError(own.where, "is not a JSON object")
+        own = ConfigFile(own.where, scaling)
+    base = own if "rope_theta" in own.content else file
+    if base.content.get("rope_theta") is not None:
+        theta = base.number("rope_theta", 1.0, 1e15)
+    source = own if "partial_rotary_factor" in own.content else file
+    if source.content.get("partial_rotary_factor") is not None:
+        part = source.number("partial_rotary_factor", 0.0, 1.0)
+        width = int(width * part)
+    plain = Rotary(width=width, theta=theta, interleaved=interleaved)
+    if width % 2 or width == 0:
+        raise CheckpointError(file.where, "rotary positions turn pairs", got=f"{width} elements")
+    kind = str(own.content.get("rope_type", own.content.get("type", "default")))
+    if kind in ("default", "mrope") or scaling is None:
+        return plain
+    if kind not in _SCALINGS:
+        raise CheckpointError(
+            own.where, "this rope_type is not known", got=printable(kind),
+            need=f"one of default, {', '.join(_SCALINGS)}",
+        )  # fmt: skip
+    longest = file.whole_or("max_position_embeddings", 2048, LONGEST_SEQUENCE)
+    original = file.whole_or("original_max_position_embeddings", longest, LONGEST_SEQUENCE)
+    original = own.whole_or("original_max_position_embeddings", original, LONGEST_SEQUENCE)
+    factor = longest / original
+    if own.content.get("factor") is not None:
+        factor = own.number("factor", 1e-3, 1e6)
+    gain = own.content.get("attention_factor")
+    return Rotary(
+        width=width,
+        theta=theta,
+        interleaved=interleaved,
+        scaling=kind,
+        factor=factor,
+        original=original,
+        gain=None if gain is None else own.number("attention_factor", 0.0, 1e3),
+        **_SCALINGS[kind](own, width),
+    )
+
+
+def _nothing(own: ConfigFile, width: int) -> Mapping[str, Any]:
+    return {}
+
+
+def _llama3(own: ConfigFile, width: int) -> Mapping[str, Any]:
+    return {
+        "low": own.number("low_freq_factor", 1e-3, 1e6),
+        "high": own.number("high_freq_factor", 1e-3, 1e6),
+    }
+
+
+def _yarn(own: ConfigFile, width: int) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    for key, name, absent in (("low", "beta_slow", 1.0), ("high", "beta_fast", 32.0)):
+        found[key] = own.number(name, 0.0, 1e6) if own.content.get(name) is not None else absent
+    if own.content.get("truncate") is False:
+        found["truncate"] = False
+    return found
+
+
+def _longrope(own: ConfigFile, width: int) -> Mapping[str, Any]:
+    return {
+        "short": own.numbers("short_factor", width // 2),
+        "long": own.numbers("long_factor", width // 2),
+    }
+
+
+_SCALINGS: Mapping[str, Callable[[ConfigFile, int], Mapping[str, Any]]] = {
+    "linear": _nothing,
+    "dynamic": _nothing,
+    "yarn": _yarn,
+    "longrope": _longrope,
+    "llama3": _llama3,
+}

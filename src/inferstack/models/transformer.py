@@ -1,0 +1,201 @@
+"""The graph of a `Description`: embeddings, layers, final norm, head.
+
+An encoder's inputs are ids, token_type_ids (where it has types) and mask (1 = token, 0 = padding),
+all (batch, tokens) int64; its output is the last hidden state. A decoder's are those of
+`models.decoder`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferstack.core.dtypes import DType
+from inferstack.core.errors import InputError
+from inferstack.ir.graph import Graph, TensorRole
+from inferstack.models.architecture import WeightSource
+from inferstack.models.attention import AttentionBlock
+from inferstack.models.blocks import EMBEDDING, HEAD, OTHER
+from inferstack.models.decoder import FINAL_NORM, LOGITS, check_scenario
+from inferstack.models.description import Arrangement, Description, Layer
+from inferstack.models.feed_forward import FeedForwardBlock
+from inferstack.models.scenario import Phase, Scenario
+
+if TYPE_CHECKING:
+    pass
+
+
+def transformer(
+    name: str,
+    description: Description,
+    scenario: Scenario,
+    weights: WeightSource,
+    *,
+    unrolled: bool,
+    beyond_positions: bool = False,
+) -> Graph:
+    """See `Architecture.build`. Raises InputError for what the model cannot do."""
+    if description.causal:
+        check_scenario(name, scenario, description.longest, beyond_positions=beyond_positions)
+    else:
+        _check_encoder(name, scenario, description.longest, beyond_positions=beyond_positions)
+    return _Transformer(name, description, scenario, weights).graph(unrolled=unrolled)
+
+
+def _check_encoder(name: str, scenario: Scenario, longest: int, *, beyond_positions: bool) -> None:
+    if scenario.phase is not Phase.ENCODE:
+        raise InputError(
+            f"model {name}",
+            "an encoder only encodes",
+            got=f"the phase {scenario.phase}",
+            need=f"the phase {Phase.ENCODE}",
+        )
+    if scenario.new_tokens > longest and not beyond_positions:
+        raise InputError(
+            f"model {name}",
+            "the sequence is longer than the position table",
+            got=f"{scenario.new_tokens:,} tokens",
+            need=f"at most {longest:,}",
+            hint=f"--seq-len {longest}, or a model trained on longer texts",
+        )
+
+
+class _Transformer(AttentionBlock, FeedForwardBlock):
+    """Adds the blocks of a description one after the other."""
+
+    def __init__(
+        self, name: str, description: Description, scenario: Scenario, weights: WeightSource
+    ) -> None:
+        super().__init__(name, description, scenario, weights)
+        kinds = ("token_type_ids",) if description.embedding.has_type_input else ()
+        masks = () if description.causal else ("mask",)
+        for slot in ("ids", *kinds, *masks):
+            shape = (scenario.batch, scenario.new_tokens)
+            self.builder.tensor(slot, shape, DType.INT64, TensorRole.INPUT)
+
+    def graph(self, *, unrolled: bool) -> Graph:
+        """The whole model; without unrolled one layer of each kind."""
+        described = self.description
+        x = self.embeddings()
+        if unrolled:
+            for number, layer in described.numbered():
+                x = self.layer(f"layer{number}", layer, x)
+        else:
+            for number, (layer, repeats) in enumerate(described.kinds):
+                self.repeats = repeats
+                x = self.layer(f"layer{number}", layer, x)
+                self.repeats = 1
+        if described.final_norm is not None:
+            x = self.norm(FINAL_NORM, described.final_norm, x, part=HEAD)
+        outputs = (x,) if described.head is None else (x, self.logits(x))
+        return self.builder.build((*outputs, *self.remembered))
+
+    def embeddings(self) -> str:
+        """Words, types and positions, summed in the order of the weights' own code."""
+        described, add = self.description, self.add
+        embedding = described.embedding
+        width = embedding.width or described.hidden
+        table = self.weight("embedding.word", described.vocabulary, width)
+        x = add("embedding", "embedding.words", {"table": table, "ids": "ids"}, part=EMBEDDING)
+        if embedding.scale is not None:
+            factor = {"factor": embedding.scale}
+            x = add("scale", "embedding.scale", {"x": x}, factor, part=EMBEDDING)
+        if embedding.has_type_input:
+            table = self.weight("embedding.token_type", embedding.token_types, width)
+            inputs = {"table": table, "ids": "token_type_ids"}
+            types = add("embedding", "embedding.types", inputs, part=EMBEDDING)
+            x = add("add", "embedding.type_add", {"a": x, "b": types}, part=EMBEDDING)
+        if embedding.positions is not None:
+            x = self._positions(x, width)
+        if embedding.norm is not None:
+            x = self.norm("embedding.norm", embedding.norm, x, width=width, part=EMBEDDING)
+        if width != described.hidden:
+            x = self.dense("embedding.projection", x, width, described.hidden, EMBEDDING)
+        return x
+
+    def _positions(self, x: str, width: int) -> str:
+        embedding, scenario = self.description.embedding, self.scenario
+        positions = embedding.positions
+        assert positions is not None, "asked for where there are some"
+        first = positions.skipped + scenario.context_tokens
+        attributes = {"first": first}
+        if positions.padding_id >= 0:
+            first, attributes = positions.padding_id + 1, {"padding_id": positions.padding_id}
+        # A longer table only ever stands for an absent one: see `beyond_positions`.
+        rows = max(positions.rows, scenario.new_tokens + first)
+        name = "embedding.position"
+        data = self.weights(name, (rows, width))
+        if data is not None and embedding.token_types and not embedding.has_type_input:
+            types = self.weights("embedding.token_type", (embedding.token_types, width))
+            assert types is not None, "a source has all weights or none"
+            data = data + types[0]
+        table = self.builder.tensor(name, (rows, width), DType.FLOAT32, TensorRole.WEIGHT, data)
+        inputs = {"table": table, "ids": "ids"}
+        found = self.add(
+            "position_embedding", "embedding.positions", inputs, attributes, part=EMBEDDING
+        )
+        causal = self.description.causal
+        name = "embedding.add" if causal else "embedding.position_add"
+        return self.add("add", name, {"a": x, "b": found}, part=EMBEDDING)
+
+    def layer(self, name: str, layer: Layer, x: str) -> str:
+        """Attention and feed-forward with their norms and residuals."""
+        kind, norm = layer.arrangement, layer.norm
+        if kind in (Arrangement.PARALLEL, Arrangement.PARALLEL_TWO):
+            normal = self.norm(f"{name}.attention_norm", norm, x)
+            attended = self.attention(name, layer.attention, normal)
+            if kind is Arrangement.PARALLEL_TWO:
+                normal = self.norm(f"{name}.ffn_norm", norm, x)
+            made = self.feed_forward(name, layer.feed_forward, normal)
+            both = self.add("add", f"{name}.branch_add", {"a": attended, "b": made})
+            return self.add(
+                "add", f"{name}.ffn_add", {"a": self._scaled(name, layer, both), "b": x}
+            )
+        before = kind in (Arrangement.PRE, Arrangement.SANDWICH)
+        normal = self.norm(f"{name}.attention_norm", norm, x) if before else x
+        made = self.attention(name, layer.attention, normal)
+        x = self._joined(name, "attention", layer, made, x)
+        normal = self.norm(f"{name}.ffn_norm", norm, x) if before else x
+        made = self.feed_forward(name, layer.feed_forward, normal)
+        return self._joined(name, "ffn", layer, made, x)
+
+    def _joined(self, name: str, branch: str, layer: Layer, made: str, x: str) -> str:
+        """A branch behind the residual."""
+        kind = layer.arrangement
+        if kind is Arrangement.BEHIND:
+            made = self.norm(f"{name}.{branch}_norm", layer.norm, made)
+        elif kind is Arrangement.SANDWICH:
+            made = self.norm(f"{name}.{branch}_out_norm", layer.norm, made)
+        made = self._scaled(f"{name}.{branch}", layer, made)
+        total = self.add("add", f"{name}.{branch}_add", {"a": made, "b": x})
+        if kind is Arrangement.POST:
+            total = self.norm(f"{name}.{branch}_norm", layer.norm, total)
+        return total
+
+    def _scaled(self, name: str, layer: Layer, x: str) -> str:
+        if layer.residual is None:
+            return x
+        return self.add("scale", f"{name}_scale", {"x": x}, {"factor": layer.residual}, part=OTHER)
+
+    def logits(self, x: str) -> str:
+        """The head's."""
+        described, head = self.description, self.description.head
+        assert head is not None, "asked for where there is one"
+        width = described.embedding.width or described.hidden
+        if head.project:
+            x = self.dense("head.projection", x, described.hidden, width, HEAD, bias=False)
+        table = "embedding.word"
+        if not head.tied:
+            table = self.weight("head.weight", width, described.vocabulary)
+        inputs = {"a": x, "b": table}
+        if head.bias:
+            inputs["bias"] = self.weight("head.bias", described.vocabulary)
+        plain = head.scale is None and head.softcap is None
+        attributes = {"transpose_b": head.tied}
+        name = LOGITS if plain else "head.scores"
+        x = self.add("matmul", name, inputs, attributes, part=HEAD)
+        if head.scale is not None:
+            name = LOGITS if head.softcap is None else "head.scaled"
+            x = self.add("scale", name, {"x": x}, {"factor": head.scale}, part=HEAD)
+        if head.softcap is not None:
+            x = self.add("softcap", LOGITS, {"x": x}, {"cap": head.softcap}, part=HEAD)
+        return x

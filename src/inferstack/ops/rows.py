@@ -1,0 +1,37 @@
+"""Rows that a norm works on: the last axis, or equal parts of it (heads), `width` elements each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inferstack.ops.rule import OUTPUT, Access, Affine, IterationSpace
+
+
+def row_width(shape: tuple[int, ...], attributes: Mapping[str, Any]) -> int:
+    """Elements of a row: attribute width, or the whole last axis."""
+    return int(attributes.get("width", shape[-1]))
+
+
+def row_space(
+    shape: tuple[int, ...],
+    attributes: Mapping[str, Any],
+    slots: tuple[str, ...],
+    flops_per_point: int,
+) -> IterationSpace:
+    """One point per element; `slots` are tables with an entry for each element of a row."""
+    names = tuple(f"d{axis}" for axis in range(len(shape)))
+    width = row_width(shape, attributes)
+    dims = dict(zip(names, shape, strict=True))
+    last = Affine(((names[-1], 1),))
+    if width != shape[-1]:
+        del dims[names[-1]]
+        dims |= {"head": shape[-1] // width, names[-1]: width}
+        last = Affine((("head", width), (names[-1], 1)))
+    indices = (*(Affine(((name, 1),)) for name in names[:-1]), last)
+    tables = [Access(slot=slot, indices=(Affine(((names[-1], 1),)),)) for slot in slots]
+    return IterationSpace(
+        dims=tuple(dims.items()),
+        accesses=(Access(slot="x", indices=indices), *tables, Access(slot=OUTPUT, indices=indices)),
+        flops_per_point=flops_per_point,
+    )

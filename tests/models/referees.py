@@ -1,0 +1,93 @@
+"""Small models of transformers by `model_type`: what our reading of a family is held against.
+
+A new type needs its config here and nothing else: see `test_referees.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VOCABULARY = 48
+HIDDEN = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3}
+SIZES = {**HIDDEN, "intermediate_size": 40, "vocab_size": VOCABULARY}
+GROUPED = {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Referee:
+    """A model of transformers. auto: the class that makes it from a config. more: its config."""
+
+    model_type: str
+    more: dict[str, Any] = field(default_factory=dict)
+    auto: str = "AutoModelForCausalLM"
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """For the test's name."""
+        return f"{self.model_type} {self.note}".strip()
+
+
+def _encoder(model_type: str, note: str = "", **more: Any) -> Referee:
+    sizes = {**SIZES, "max_position_embeddings": 40}
+    return Referee(model_type=model_type, more={**sizes, **more}, auto="AutoModel", note=note)
+
+
+def _decoder(model_type: str, note: str = "", **more: Any) -> Referee:
+    return Referee(model_type=model_type, more={**GROUPED, **more}, note=note)
+
+
+LLAMA3 = {
+    "rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16, "rope_theta": 100.0,
+}  # fmt: skip
+YARN = {
+    "rope_type": "yarn",
+    "factor": 4.0,
+    "original_max_position_embeddings": 16,
+    "rope_theta": 1e4,
+}
+LINEAR = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
+
+REFEREES = (
+    _encoder("bert"),
+    _encoder("roberta", pad_token_id=1),
+    _encoder("xlm-roberta", pad_token_id=1),
+    _encoder("camembert", pad_token_id=1),
+    Referee(
+        model_type="gpt2",
+        more={"n_embd": 32, "n_head": 4, "n_layer": 3, "n_positions": 64, "vocab_size": VOCABULARY},
+    ),
+    _decoder("llama"),
+    _decoder("llama", "biases, tied", attention_bias=True, mlp_bias=True, tie_word_embeddings=True),
+    _decoder("llama", "llama3", rope_parameters=LLAMA3),
+    _decoder("llama", "linear", rope_parameters=LINEAR),
+    _decoder("llama", "yarn", rope_parameters=YARN),
+    _decoder("mistral", sliding_window=5, head_dim=16),
+    _decoder("qwen2"),
+    _decoder("qwen2", "window", use_sliding_window=True, sliding_window=4, max_window_layers=1),
+    _decoder("qwen3", head_dim=16),
+    _decoder("smollm3", pad_token_id=0, no_rope_layer_interval=2),
+)
+
+
+def saved(referee: Referee, folder: Path) -> Any:
+    """The model with random weights, large enough that a wrong one shows; also in the folder."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(referee.model_type, **referee.more)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, referee.auto).from_config(config)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            plain = parameter.dim() == 1 and not name.endswith("bias")
+            parameter.copy_(noise * 0.2 + (1.0 if plain else 0.0))
+    model.eval()
+    model.save_pretrained(folder)
+    return model

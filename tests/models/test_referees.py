@@ -1,0 +1,155 @@
+"""Every family against its class in transformers, on a small random model that it saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from inferstack.ir.graph import Graph, TensorRole
+from inferstack.models.decoder import LOGITS, caches_of
+from inferstack.models.hugging_face import load_graph
+from inferstack.models.scenario import Scenario
+from inferstack.ops.execute import execute
+
+from .referees import REFEREES, VOCABULARY, Referee, saved
+
+Array = npt.NDArray[Any]
+TOKENS, LENGTHS = 11, (11, 7)
+"""Of the batch; the second sentence is filled up."""
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.parametrize("referee", REFEREES, ids=lambda referee: referee.name),
+]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
+    """Each of them once in a session, by name."""
+    pytest.importorskip("transformers")
+    return {}
+
+
+@pytest.fixture
+def model(
+    referee: Referee,
+    models: dict[str, tuple[Any, Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Any, Path]:
+    if referee.name not in models:
+        folder = tmp_path_factory.mktemp("referee")
+        models[referee.name] = (saved(referee, folder), folder)
+    return models[referee.name]
+
+
+def sentences() -> tuple[Array, Array]:
+    """ids and mask; filled up with 1, which no other place has."""
+    generator = np.random.default_rng(3)
+    ids = generator.integers(2, VOCABULARY, (len(LENGTHS), TOKENS))
+    mask = np.array([[int(at < length) for at in range(TOKENS)] for length in LENGTHS])
+    return np.where(mask, ids, 1), mask
+
+
+def feeds(graph: Graph, ids: Array, mask: Array) -> dict[str, Array]:
+    given = {"ids": ids, "mask": mask, "token_type_ids": np.arange(ids.size).reshape(ids.shape) % 2}
+    return {name: values for name, values in given.items() if name in graph.inputs}
+
+
+def theirs(model: Any, graph: Graph, ids: Array, mask: Array) -> Any:
+    import torch
+
+    given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+    if "token_type_ids" in graph.inputs:
+        types = feeds(graph, ids, mask)["token_type_ids"]
+        given["token_type_ids"] = torch.from_numpy(types)
+    with torch.no_grad():
+        return model(**given, output_hidden_states=True)
+
+
+def test_hidden_states_and_logits_are_equal(referee: Referee, model: tuple[Any, Path]) -> None:
+    reference, folder = model
+    ids, mask = sentences()
+    causal = "CausalLM" in referee.auto
+    scenario = Scenario.prefill(TOKENS, batch=2) if causal else Scenario.encode(TOKENS, batch=2)
+    graph, unused = load_graph(folder, scenario)
+    assert all(name.startswith("pooler.") for name in unused), unused
+    found = execute(graph, feeds(graph, ids, mask))
+    answer = theirs(reference, graph, ids, mask)
+    seen = mask.astype(bool)
+    hidden = answer.hidden_states[-1] if causal else answer.last_hidden_state
+    np.testing.assert_allclose(
+        found[graph.outputs[0]][seen], hidden.numpy()[seen], rtol=1e-4, atol=1e-4
+    )
+    if causal:
+        logits = answer.logits.numpy()
+        np.testing.assert_allclose(found[LOGITS][seen], logits[seen], rtol=1e-4, atol=1e-4)
+
+
+def test_parameters_and_flops_are_as_many(referee: Referee, model: tuple[Any, Path]) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from inferstack.analysis.convention import Mask, convention_named
+    from inferstack.analysis.count import count
+
+    reference, folder = model
+    causal = "CausalLM" in referee.auto
+    scenario = Scenario.prefill(TOKENS, batch=2) if causal else Scenario.encode(TOKENS, batch=2)
+    graph, _ = load_graph(folder, scenario)
+    names = {
+        name
+        for operator in graph.operators
+        for name in operator.inputs.values()
+        if graph.tensors[name].role is TensorRole.WEIGHT
+    }
+    ours = sum(graph.tensors[name].elements for name in names)
+    merged = 0 if causal else _unseen(reference, graph)
+    assert ours + merged == reference.num_parameters()
+    ids, mask = sentences()
+    with FlopCounterMode(display=False) as counter:
+        theirs(reference, graph, ids, mask)
+    kinds = ("matmul", "attention_scores", "attention_context")
+    whole = convention_named("exact", mask=Mask.FULL)
+    flops = sum(one.flops for one in count(graph, whole) if one.kind in kinds)
+    pooler = (
+        0
+        if causal
+        else 2 * len(LENGTHS) * sum(p.numel() for p in _pooler(reference) if p.dim() > 1)
+    )
+    assert flops + pooler == counter.get_total_flops()
+
+
+def _unseen(reference: Any, graph: Graph) -> int:
+    """Parameters that the hidden states do not depend on, or that are folded into others: the
+    pooler, and the one type's row in the table of positions."""
+    unseen = _pooler(reference)
+    if "token_type_ids" not in graph.inputs:
+        unseen += [p for n, p in reference.named_parameters() if "token_type" in n]
+    return sum(parameter.numel() for parameter in unseen)
+
+
+def test_decoding_with_the_cache_is_equal(referee: Referee, model: tuple[Any, Path]) -> None:
+    if "CausalLM" not in referee.auto:
+        pytest.skip("an encoder has no cache")
+    reference, folder = model
+    ids, mask = sentences()
+    ids, first = ids[:1], 6
+    graph, _ = load_graph(folder, Scenario.prefill(first))
+    results = execute(graph, {"ids": ids[:, :first]})
+    logits = [results[LOGITS]]
+    for at in range(first, TOKENS):
+        caches = caches_of(graph, results)
+        graph, _ = load_graph(folder, Scenario.decode(at))
+        results = execute(graph, {"ids": ids[:, at : at + 1], **caches})
+        logits.append(results[LOGITS])
+    answer = theirs(reference, graph, ids, mask[:1])
+    np.testing.assert_allclose(
+        np.concatenate(logits, axis=1), answer.logits.numpy(), rtol=1e-4, atol=1e-4
+    )
+
+
+def _pooler(reference: Any) -> list[Any]:
+    return [p for n, p in reference.named_parameters() if n.startswith("pooler.")]
