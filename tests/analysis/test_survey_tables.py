@@ -6,7 +6,6 @@ Kim et al. 2023, arXiv:2302.14017v1. Printed figures: tests/analysis/survey/.
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from inferstack.analysis.count import (
     total,
 )
 from inferstack.models.architecture import architecture_of, build, no_weights
+from inferstack.models.named import named_models
 from inferstack.models.scenario import Scenario
 
 PRINTED = Path(__file__).parent / "survey"
@@ -61,7 +61,10 @@ def as_printed(value: float, printed: str) -> str:
 @cache
 def bert(length: int, *, model: str = "bert-base", **changes: int) -> Counts:
     architecture, config = architecture_of(model)
-    config = replace(config, **changes)
+    if changes:
+        assert architecture.hugging_face is not None
+        (own,) = (known.config for known in named_models() if known.name == model)
+        config = architecture.hugging_face.read_config(model, {**own, **changes})
     scenario = Scenario.encode(length)
     graph = architecture.build(
         model, config, scenario, no_weights, unrolled=False, beyond_positions=True
@@ -124,7 +127,7 @@ def test_table_3_bert_base(length: str, part: str, column: str, printed: str) ->
 def test_table_10_bert_base_with_four_heads(
     length: str, part: str, column: str, printed: str
 ) -> None:
-    check("10", bert(int(length), heads=4), length, part, column, printed)
+    check("10", bert(int(length), num_attention_heads=4), length, part, column, printed)
 
 
 @pytest.mark.parametrize(("length", "part", "column", "printed"), cells("11"))

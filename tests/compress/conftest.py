@@ -11,7 +11,7 @@ import pytest
 
 from inferstack.compress.calibration import Calibration, calibrate
 from inferstack.ir.graph import Graph
-from inferstack.models.bert import ARCHITECTURE, NO_PADDING_RULE, BertConfig
+from inferstack.models.families.bert import ARCHITECTURE
 from inferstack.models.pooling import Pooling, with_pooling
 from inferstack.models.scenario import Scenario
 
@@ -27,18 +27,20 @@ def weights(name: str, shape: tuple[int, ...]) -> Array:
 
 def encoder() -> Graph:
     """Ids, token types and mask (batch, 12) -> pooled embeddings (batch, 32), of length 1."""
-    config = BertConfig(
-        layers=2,
-        hidden=WIDTH,
-        heads=HEADS,
-        feed_forward=INNER,
-        vocabulary=WORDS,
-        positions=TOKENS,
-        token_types=2,
-        has_type_input=True,
-        padding_id=NO_PADDING_RULE,
-        epsilon=1e-12,
-        approximate="none",
+    config = ARCHITECTURE.read_config(
+        "tiny",
+        {
+            "model_type": "bert",
+            "num_hidden_layers": 2,
+            "hidden_size": WIDTH,
+            "num_attention_heads": HEADS,
+            "intermediate_size": INNER,
+            "vocab_size": WORDS,
+            "max_position_embeddings": TOKENS,
+            "type_vocab_size": 2,
+            "layer_norm_eps": 1e-12,
+            "hidden_act": "gelu",
+        },
     )
     scenario = Scenario.encode(TOKENS)
     graph = ARCHITECTURE.build("tiny", config, scenario, weights, unrolled=True)

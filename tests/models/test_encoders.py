@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inferstack.models.bert import BertConfig
 
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, TensorRole
@@ -59,20 +58,21 @@ def values(graph: Graph) -> dict[str, Array]:
 
 def tiny(scenario: Scenario, *, unrolled: bool = True, seed: int = 0) -> Graph:
     """A small BERT with random weights."""
-    config = BertConfig(
-        layers=3,
-        hidden=16,
-        heads=2,
-        feed_forward=24,
-        vocabulary=30,
-        positions=12,
-        token_types=2,
-        has_type_input=True,
-        padding_id=-1,
-        epsilon=1e-12,
-        approximate="none",
-    )
+    content = {
+        "model_type": "bert",
+        "num_hidden_layers": 3,
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "vocab_size": 30,
+        "max_position_embeddings": 12,
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+        "hidden_act": "gelu",
+    }
     bert = architectures()["bert"]
+    assert bert.hugging_face is not None
+    config = bert.hugging_face.read_config("tiny", content)
     return bert.build("tiny", config, scenario, random_weights(seed), unrolled=unrolled)
 
 

@@ -234,10 +234,6 @@ def test_weights_that_are_not_finite_are_said(bert: TinyCheckpoint, value: float
     [
         ("", ""),
         (
-            "model.safetensors.index.json",
-            "\n\nhint: it is split over several files; save it with a larger max_shard_size",
-        ),
-        (
             "pytorch_model.bin",
             (
                 "\n\nhint: pytorch_model.bin is a program, not data; save_pretrained(folder) of "

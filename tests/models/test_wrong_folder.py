@@ -159,7 +159,8 @@ def renamed(old: str, new: str) -> Edit:
             lambda c: c.update(hidden_act="geluu"),
             (
                 'hidden_act is not supported; got "geluu", need one of gelu, gelu_fast, gelu_new, '
-                "gelu_python, gelu_pytorch_tanh"
+                "gelu_python, gelu_pytorch_tanh, quick_gelu, relu, relu2, silu, "
+                "swish, tanh"
             ),
         ),
         (

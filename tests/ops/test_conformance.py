@@ -77,6 +77,10 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"a": real(2, 3, 4), "b": real(2, 1, 4)}, "a b"),
         example({"a": int32(2, 3, 4), "b": int8(2, 3, 4), **tables("b_", 20)}, "a b"),
     ],
+    "alibi": [
+        example({"x": real(2, 4, 3, 5)}, "x"),
+        example({"x": real(2, 6, 1, 5)}, "x", scale=0.5),
+    ],
     "append_cache": [
         example({"cache": real(2, 3, 4), "x": real(2, 1, 4)}, "cache x", unread="cache"),
         example({"cache": int8(2, 3, 4), "x": int8(2, 2, 4)}, "cache x", unread="cache"),
@@ -114,6 +118,7 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
             epsilon=1e-5,
         )
     ],
+    "clip": [example({"x": real(2, 3, 4)}, "x", limit=0.5)],
     "conv2d": [
         example({"x": IMAGE, "weight": real(6, 4, 3, 2), "bias": real(6)}, "x"),
         example({"x": IMAGE, "weight": real(6, 4, 3, 3)}, "x", outside="x", padding=1, stride=2),
@@ -137,6 +142,7 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     "gelu": [
         example({"x": real(2, 3, 4)}, "x", approximate="none"),
         example({"x": real(2, 3, 4)}, "x", approximate="tanh"),
+        example({"x": real(2, 3, 4)}, "x", approximate="quick"),
         example(
             {"x": int32(2, 3, 4), **tables(shift=34), **tables("out_", 44)},
             "x",
@@ -148,6 +154,8 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example(
             {"x": real(2, 3, 8), "gamma": real(8), "beta": real(8, seed=1)}, "x", epsilon=1e-12
         ),
+        example({"x": real(2, 3, 8), "gamma": real(8)}, "x", epsilon=1e-5),
+        example({"x": real(2, 3, 8), "gamma": real(4)}, "x", epsilon=1e-5, width=4),
         example(
             {"x": int32(2, 3, 8), "gamma": NORM_TABLES[0], "beta": NORM_TABLES[1]},
             "x",
@@ -170,6 +178,22 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(2, 5, 4), "mask": MASK}, "x mask", normalize=True),
     ],
     "multiply": [example({"a": real(2, 3, 4), "b": real(2, 3, 4, seed=1)}, "a b")],
+    "position_bias": [
+        example(
+            {"x": real(2, 4, 9, 9), "table": real(8, 4)},
+            "x",
+            unread="table",
+            longest=6,
+            both_ways=True,
+        ),
+        example(
+            {"x": real(2, 4, 2, 9), "table": real(8, 4)},
+            "x",
+            unread="table",
+            longest=8,
+            both_ways=False,
+        ),
+    ],
     "position_embedding": [
         example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids", first=4),
         example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids"),
@@ -178,13 +202,25 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     ],
     "quantize": [example({"x": real(2, 3, 4)}, "x", scale=0.02)],
     "relu": [example({"x": real(2, 3, 4)}, "x")],
-    "rmsnorm": [example({"x": real(2, 3, 8), "gamma": real(8)}, "x", epsilon=1e-5)],
+    "rmsnorm": [
+        example({"x": real(2, 3, 8), "gamma": real(8)}, "x", epsilon=1e-5),
+        example({"x": real(2, 3, 8), "gamma": real(2)}, "x", epsilon=1e-5, width=2),
+    ],
     "rotary": [
         example({"x": real(2, 3, 12)}, "x", heads=2, theta=10000.0),
         example({"x": real(2, 1, 8)}, "x", heads=1, theta=500000.0, first=7),
+        example({"x": real(2, 3, 12)}, "x", heads=2, theta=1e4, turned=4, interleaved=True),
+        example(
+            {"x": real(2, 3, 12)}, "x", heads=3, theta=1e4, frequencies=(0.5, 0.1), amplitude=1.2
+        ),
     ],
+    "scale": [example({"x": real(2, 3, 4)}, "x", factor=0.3)],
     "silu": [example({"x": real(2, 3, 4)}, "x")],
+    "softcap": [example({"x": real(2, 3, 4)}, "x", cap=2.0)],
     "softmax": [
+        example({"x": real(2, 4, 5, 5)}, "x", causal=True, window=2),
+        example({"x": real(2, 4, 5, 5), "mask": MASK}, "x mask", window=2),
+        example({"x": real(2, 4, 3, 5), "sinks": real(4)}, "x", causal=True),
         example({"x": real(2, 4, 3, 5), "mask": MASK}, "x mask"),
         example({"x": real(2, 4, 3, 5)}, "x", causal=True),
         example({"x": int32(2, 4, 3, 5), "mask": MASK}, "x mask", given=softmax_attributes(0.0001)),

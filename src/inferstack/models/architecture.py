@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -16,53 +15,16 @@ import inferstack.models.families
 from inferstack.core.errors import UnknownNameError
 from inferstack.core.plugins import discover
 from inferstack.ir.graph import Graph
+from inferstack.models.names import Names
 from inferstack.models.scenario import Phase, Scenario
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from inferstack.models.names import Names
-
     Array = npt.NDArray[Any]
 
 WeightSource = Callable[[str, tuple[int, ...]], "Array | None"]
 """The values of a weight by its name in the graph and its shape; None in a shape-only graph."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Some of the outputs of a tensor: of each of `groups` equal groups, which holds parts of
-    `sizes` one behind the other, the one of that index."""
-
-    groups: int
-    sizes: tuple[int, ...]
-    index: int
-
-    @property
-    def outputs(self) -> int:
-        """Of the whole tensor."""
-        return self.groups * sum(self.sizes)
-
-    def of(self, values: Array) -> Array:
-        """The part along the first axis."""
-        first = sum(self.sizes[: self.index])
-        grouped = values.reshape(self.groups, -1, *values.shape[1:])
-        found: Array = grouped[:, first : first + self.sizes[self.index]]
-        return found.reshape(-1, *values.shape[1:])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredWeight:
-    """Where a checkpoint keeps a weight.
-
-    names: the name in the file, then older spellings of it. transposed: stored as (n, k), ours is
-    (k, n). part: of the tensor's outputs; None is all. offset: to be added.
-    """
-
-    names: tuple[str, ...]
-    transposed: bool = False
-    part: Part | None = None
-    offset: float = 0.0
 
 
 class HuggingFaceForm(Protocol):

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
-from inferstack.models.architecture import StoredWeight
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
-from inferstack.models.names import Names
+from inferstack.models.names import Names, StoredWeight
 from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
 
 if TYPE_CHECKING:
@@ -63,11 +62,17 @@ class CheckpointWeights:
                 if prefix + name in self.files:
                     return prefix + name
         raise CheckpointError(
-            str(self.folder),
+            self._where,
             f"lacks the tensor {place.names[0]!r}",
             got=f"{len(self.files):,} tensors with other names",
-            hint="config.json and the weights belong to different models",
+            hint="config.json and model.safetensors belong to different models",
         )
+
+    @property
+    def _where(self) -> str:
+        """The file, or the folder of several."""
+        paths = {file.path for file in self.files.values()}
+        return str(paths.pop() if len(paths) == 1 else self.folder)
 
     @property
     def unused(self) -> tuple[str, ...]:
@@ -80,7 +85,7 @@ class CheckpointWeights:
             number = self.names.layer_of(name)
             if number is not None and number >= depth:
                 raise CheckpointError(
-                    str(self.folder),
+                    self._where,
                     "has weights of more layers than config.json says",
                     got=f"tensor {printable(name)}",
                     need=f"layers 0 to {depth - 1}",

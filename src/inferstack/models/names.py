@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from inferstack.models.architecture import Part, StoredWeight
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
 
 SLOTS = {
     "gamma": ("weight", "gamma"),
@@ -16,6 +20,42 @@ SLOTS = {
 }
 """The last word of a name, and of older ones: checkpoints converted from TensorFlow kept its."""
 _LAYER = re.compile(r"layer(\d+)\.(.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some of the outputs of a tensor: of each of `groups` equal groups, which holds parts of
+    `sizes` one behind the other, the one of that index."""
+
+    groups: int
+    sizes: tuple[int, ...]
+    index: int
+
+    @property
+    def outputs(self) -> int:
+        """Of the whole tensor."""
+        return self.groups * sum(self.sizes)
+
+    def of(self, values: Array) -> Array:
+        """The part along the first axis."""
+        first = sum(self.sizes[: self.index])
+        grouped = values.reshape(self.groups, -1, *values.shape[1:])
+        found: Array = grouped[:, first : first + self.sizes[self.index]]
+        return found.reshape(-1, *values.shape[1:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWeight:
+    """Where a checkpoint keeps a weight.
+
+    names: the name in the file, then older spellings of it. transposed: stored as (n, k), ours is
+    (k, n). part: of the tensor's outputs; None is all. offset: to be added.
+    """
+
+    names: tuple[str, ...]
+    transposed: bool = False
+    part: Part | None = None
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
