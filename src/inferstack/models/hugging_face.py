@@ -41,7 +41,7 @@ class Checkpoint:
     graph: (batch, tokens) arrays -> sentence embeddings (batch, hidden), its one output.
     hidden_states: the names of the tensors (batch, tokens, hidden) behind the embeddings and each
     layer, in this order; `execute(..., keep=True)` gives their values.
-    config: the architecture's own configuration, e.g. `models.bert.BertConfig`.
+    config: what the family made of config.json, a `models.description.Description`.
     """
 
     name: str
