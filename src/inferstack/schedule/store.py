@@ -59,13 +59,15 @@ class OptimumStore:
 
     def _open(self) -> None:
         try:
+            seen = self.path.stat() if self.path.exists() else None
             try:
                 self._prepare()
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
-                aside = move_aside(self.path, ("", "-wal", "-shm"))
-                self.notes.append(f"the store {self.path} was damaged: it lies in {aside} now")
+                aside = None if seen is None else move_aside(self.path, seen, ("", "-wal", "-shm"))
+                if aside is not None:
+                    self.notes.append(f"the store {self.path} was damaged: it lies in {aside} now")
                 self._prepare()
         except (sqlite3.Error, OSError) as failure:
             raise InputError(
