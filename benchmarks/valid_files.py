@@ -120,6 +120,11 @@ class Kind:
     spellings: frozenset[str] = frozenset()
 
 
+def _is_dimension(place: Place) -> bool:
+    """Of an index: misspelt as another dimension, it is another index."""
+    return len(place) > 1 and place[-2] == "terms"
+
+
 def _of_yaml(path: Path, text: str) -> Original:
     path.write_text(text, encoding="utf-8")
     return Original(text.encode(), "yaml", read_yaml(path, InputError))
@@ -212,8 +217,8 @@ def kinds_in(folder: Path) -> dict[str, Kind]:
             _described,
             lambda place: place[:-1] == ("levels",) or (place[0] == "fan_outs" and len(place) == 3),
         ),
-        "nest": Kind(at, tuple(nests), _scored),
-        "group": Kind(at, tuple(groups), _scored),
+        "nest": Kind(at, tuple(nests), _scored, _is_dimension),
+        "group": Kind(at, tuple(groups), _scored, _is_dimension),
         "layers": Kind(at, (_of_yaml(at, OWN_LAYERS),), _counted),
         "scale-sim": Kind(
             folder / "file.csv",

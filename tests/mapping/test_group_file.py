@@ -49,6 +49,11 @@ def test_what_is_saved_is_scored(saved: str, tmp_path: Path) -> None:
             "kernels.0, a: has no index for each axis of its tensor; got 2 indices, need 1",
         ),
         (
+            "    slot: out\n    tensor: layer0.gelu\n    bits: 8\n    indices:\n    - terms: {",
+            "    slot: out\n    tensor: layer0.gelu\n    bits: 8\n    indices:\n    - terms: {} #",
+            "kernels.1, out: an axis of a result follows no dimension",
+        ),
+        (
             "- name: layer0.gelu",
             "- name: layer0.intermediate",
             "kernels: are not those of the group",

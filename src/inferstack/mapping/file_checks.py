@@ -86,6 +86,10 @@ def check_kernels(
         for port in (*kernel.reads, kernel.writes):
             _check_axes(f"{where}, {port.slot}", port.access.indices, shapes[port.tensor])
             check_indices(f"{where}, {port.slot}", port.access.indices, kernel.space.extents)
+        if not all(index.terms for index in kernel.writes.access.indices):
+            raise MappingError(
+                f"{where}, {kernel.writes.slot}", "an axis of a result follows no dimension"
+            )
         later = {port.tensor for port in kernel.reads} & set(made[number:])
         if later:
             raise MappingError(
