@@ -141,6 +141,16 @@ WRONG = {
         _with("--out", "sentences.txt"),
         "--out sentences.txt: is a file; need a folder, made if need be",
     ),
+    "out is the model, before the data is read": (
+        _nothing,
+        _with("--out", "tiny", "--data", "none.txt"),
+        "--out tiny: lies in the folder of the model, which would be overwritten",
+    ),
+    "out holds the model": (
+        _nothing,
+        _with("--out", "."),
+        "--out .: holds the folder of the model, beside which nothing is written",
+    ),
     "too long": (
         _nothing,
         _with("--seq-len", "21"),

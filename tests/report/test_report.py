@@ -313,3 +313,11 @@ def test_results_never_lie_in_the_folder_of_the_model(tmp_path: Path, out: str) 
     with pytest.raises(InputError, match="lies in the folder of the model"):
         check_apart(tmp_path / out, tmp_path / "model")
     check_apart(tmp_path / "apart", tmp_path / "model")
+
+
+@pytest.mark.parametrize("out", [".", "model/..", "../", "link/.."])
+def test_results_never_lie_around_the_folder_of_the_model(tmp_path: Path, out: str) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    with pytest.raises(InputError, match="holds the folder of the model"):
+        check_apart(tmp_path / out, tmp_path / "model")

@@ -202,6 +202,8 @@ class Model(Shown):
         check_size("--seq-len", whole("--seq-len", seq_len))
         model = self._checkpoint()
         folder = Path("optimized") / self.name if out is None else Path(out)
+        check_apart(folder, model)
+        check_folder(folder, (GRAPH_FILE, VALUES_FILE, "statistics.json", "mappings/*"))
         request = Request(
             model=model,
             accelerator=machine_of(on).accelerator,
@@ -213,8 +215,6 @@ class Model(Shown):
             checked_sentences=check,
             folder=folder,
         )
-        check_apart(folder, model)
-        check_folder(folder, (GRAPH_FILE, VALUES_FILE, "statistics.json", "mappings/*"))
         if weak := weakness(calibrating_of(request)):
             (told or warn)(weak)
         if started is not None:

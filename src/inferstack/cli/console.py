@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,6 +27,10 @@ REDIRECTED_COLUMNS = 120
 """Width of a table that goes to a file or a pipe: wide enough for every table of ours."""
 
 
+class ClosedPipeError(Exception):
+    """Nobody reads stdout any more. The libraries that parse flags would make it exit code 1."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Session:
     """One call of the command line. files: what has been written so far, each file complete."""
@@ -37,19 +41,27 @@ class Session:
 
     def show(self, renderable: RenderableType) -> None:
         """Prints a table or a text for people to stdout."""
-        _console(sys.stdout).print(renderable)
+        console = _console(sys.stdout)
+        with console.capture() as rendered:
+            console.print(renderable)
+        self.show_text(rendered.get())
 
     def show_text(self, text: str) -> None:
         """Prints text to stdout as it is, never wrapped: CSV, YAML, a loop nest."""
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        try:
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        except BrokenPipeError:
+            raise ClosedPipeError from None
 
     def show_json(self, value: Any) -> None:
         """Prints one JSON document to stdout. NaN and infinities are refused: JSON has none."""
         self.show_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
 
     def narrate(self, text: str) -> None:
-        """Says on stderr what is going on; nothing with --quiet."""
-        if not self.quiet:
+        """Says on stderr what is going on; nothing with --quiet, or where nobody can be told."""
+        if self.quiet:
+            return
+        with suppress(OSError):
             print(text, file=sys.stderr, flush=True)
 
     def wrote(self, path: Path, what: str) -> None:

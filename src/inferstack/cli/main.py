@@ -1,11 +1,13 @@
 """`inferstack`: the guide, the dispatch to one verb, and the one place where errors end.
 
 Exit codes: 0 done; 1 infeasible, out of memory or a failed check; 2 wrong input; 70 a bug of ours;
-130 interrupted. Standard output carries data only; everything else goes to stderr.
+130 interrupted; 141 nobody reads what is printed (`| head`). Standard output carries data only;
+everything else goes to stderr.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from inferstack import __version__
 from inferstack.cli.completion import called_verb
-from inferstack.cli.console import Session
+from inferstack.cli.console import ClosedPipeError, Session
 from inferstack.core.errors import InferStackError
 from inferstack.core.infeasible import DoesNotFitError
+from inferstack.core.text import message_part
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -26,6 +29,8 @@ EXIT_DOES_NOT_FIT = 1
 EXIT_WRONG_INPUT = 2
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
+"""What the shell gives for a program that nobody reads from: 128 + SIGPIPE."""
 
 GUIDE = """Full-stack optimization of Transformer inference: from a checkpoint to accuracy, cycles,
 energy and hardware, with what each decision gained and what it cost.
@@ -48,17 +53,16 @@ explains a verb; `inferstack --install-completion` completes verbs and names wit
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     session = Session(quiet=_take("--quiet", arguments), debug=_take("--debug", arguments))
-    if arguments == ["--version"]:
-        # Ahead of every import of weight: scripts ask for the version often.
-        print(f"inferstack {__version__}")
-        return 0
     try:
-        code = _dispatch(arguments or ["--help"], session)
+        # The version is ahead of every import of weight: scripts ask for it often.
+        version = arguments == ["--version"]
+        code = _version() if version else _dispatch(arguments or ["--help"], session)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ClosedPipeError):
         _abandon_stdout()
-        return 1
+        return EXIT_CLOSED_PIPE
     except DoesNotFitError as error:
         return _fail(error.message(), error.exit_code, session, "infeasible")
     except InferStackError as error:
@@ -69,12 +73,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(_out_of_memory(error), EXIT_DOES_NOT_FIT, session)
     except OSError as error:
         where = error.filename or "the operating system"
-        return _fail(f"{where}: {error.strerror or error}", EXIT_WRONG_INPUT, session)
+        return _fail(f"{message_part(where)}: {error.strerror or error}", EXIT_WRONG_INPUT, session)
     except Exception as error:  # noqa: BLE001 - the last boundary: no user sees a traceback unasked
         return _report_bug(error, session)
     if code == EXIT_INTERRUPTED:
-        print(_interrupted(session), file=sys.stderr)
+        _say(_interrupted(session))
     return code
+
+
+def _version() -> int:
+    print(f"inferstack {__version__}")
+    return 0
+
+
+def _open_closed_streams() -> None:
+    """A stream that the caller closed (`>&-`) is None in Python: what is written goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _say(text: str) -> None:
+    """A line on stderr; where even that cannot be written, the exit code has to do."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _take(flag: str, arguments: list[str]) -> bool:
@@ -145,7 +167,7 @@ def _fail(message: str, code: int, session: Session, what: str = "error") -> int
 
         traceback.print_exc()
     _abandon_stdout_if_broken()
-    print(f"{what}: {message}", file=sys.stderr)
+    _say(f"{what}: {message}")
     return code
 
 
@@ -169,8 +191,8 @@ def _report_bug(error: Exception, session: Session) -> int:
     summary = f"error: a bug in inferstack {__version__}, not in your input: {type(error).__name__}"
     summary += f": {error}" if str(error) else ""
     if session.debug:
-        print(text, file=sys.stderr)
-        print(summary, file=sys.stderr)
+        _say(text)
+        _say(summary)
         return EXIT_BUG
     hint = "the same command with --debug shows where"
     try:
@@ -182,7 +204,7 @@ def _report_bug(error: Exception, session: Session) -> int:
     except OSError:
         # A full disk must not hide the first error behind a second one.
         pass
-    print(f"{summary}\n\nhint: {hint}", file=sys.stderr)
+    _say(f"{summary}\n\nhint: {hint}")
     return EXIT_BUG
 
 

@@ -176,12 +176,15 @@ def register(app: typer.Typer) -> None:
                 store=store,
                 progress=progress,
             )
-        if out is not None:
-            for path, what in plan.save(out):
-                session.wrote(path, what)
-            if export is not None:
-                session.wrote(plan.export(export, out), f"the operators for {export}")
-        _show(session, plan, format_)
+        try:
+            if out is not None:
+                for path, what in plan.save(out):
+                    session.wrote(path, what)
+                if export is not None:
+                    session.wrote(plan.export(export, out), f"the operators for {export}")
+        finally:
+            # A full disk does not take the result of the search away.
+            _show(session, plan, format_)
 
 
 def _show(session: Session, shown: Shown, form: Format) -> None:

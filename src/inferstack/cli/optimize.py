@@ -123,9 +123,12 @@ def register(app: typer.Typer) -> None:
             )
         for what, path in result.files.items():
             session.wrote(path, f"the {what}")
-        if report is not None:
-            session.wrote(result.save_report(report), "the report")
-        if format_ is Format.JSON:
-            session.show_json(result.to_dict())
-        else:
-            session.show(result.table())
+        try:
+            if report is not None:
+                session.wrote(result.save_report(report), "the report")
+        finally:
+            # A full disk does not take the result of the run away.
+            if format_ is Format.JSON:
+                session.show_json(result.to_dict())
+            else:
+                session.show(result.table())

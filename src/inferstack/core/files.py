@@ -69,10 +69,18 @@ def check_ours(where: str, paths: Iterable[Path]) -> None:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replaces the file at `path` in one step, and removes what killed runs left beside it.
 
-    Raises OSError, and then leaves nothing behind; InputError where the file there is not ours.
+    Raises OSError naming `path`, and then leaves nothing behind; InputError where the file there is
+    not ours.
     """
     check_ours(str(path), [path])
     data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        _replace(path, data)
+    except OSError as failure:
+        raise OSError(failure.errno, failure.strerror, str(path)) from None
+
+
+def _replace(path: Path, data: bytes) -> None:
     _remove_stale(path.parent)
     handle, name = _partial_file(path)
     with os.fdopen(handle, "wb") as file:

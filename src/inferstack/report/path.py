@@ -48,10 +48,16 @@ def check_folder(folder: Path, names: Iterable[str] = (), flag: str = "--out") -
 
 
 def check_apart(folder: Path, model: Path, flag: str = "--out") -> None:
-    """Raises InputError where results would lie in the model's own folder, by whatever name."""
+    """Raises InputError where one of results and model would lie in the other, by whatever name."""
     written, read = folder.resolve(), model.resolve()
+    hint = f"try {flag} {read.name}-optimized"
     if written == read or read in written.parents:
         raise InputError(
             f"{flag} {folder}", "lies in the folder of the model, which would be overwritten",
-            got=str(read), need="another folder", hint=f"try {flag} {folder.name}-optimized",
+            got=str(read), need="another folder", hint=hint,
+        )  # fmt: skip
+    if written in read.parents:
+        raise InputError(
+            f"{flag} {folder}", "holds the folder of the model, beside which nothing is written",
+            got=str(read), need="a folder of its own", hint=hint,
         )  # fmt: skip
