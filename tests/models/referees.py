@@ -51,6 +51,12 @@ YARN = {
 }
 LINEAR = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
 
+DEEPSEEK_YARN = {**YARN, "mscale": 1.0, "mscale_all_dim": 0.7}
+LATENT: dict[str, Any] = {
+    "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4,
+    "v_head_dim": 6, "moe_intermediate_size": 24,
+}  # fmt: skip
+
 REFEREES = (
     _encoder("bert"),
     _encoder("roberta", pad_token_id=1),
@@ -70,6 +76,59 @@ REFEREES = (
     _decoder("qwen2", "window", use_sliding_window=True, sliding_window=4, max_window_layers=1),
     _decoder("qwen3", head_dim=16),
     _decoder("smollm3", pad_token_id=0, no_rope_layer_interval=2),
+    _decoder("mixtral", num_local_experts=4, num_experts_per_tok=2),
+    _decoder(
+        "qwen2_moe",
+        num_experts=4,
+        moe_intermediate_size=24,
+        num_experts_per_tok=2,
+        shared_expert_intermediate_size=20,
+    ),
+    _decoder(
+        "qwen3_moe",
+        "normalized, one dense",
+        head_dim=16,
+        num_experts=4,
+        moe_intermediate_size=24,
+        num_experts_per_tok=2,
+        norm_topk_prob=True,
+        mlp_only_layers=[0],
+    ),
+    _decoder("olmoe", num_experts=4, num_experts_per_tok=2, clip_qkv=0.5),
+    _decoder("gpt_oss", num_local_experts=4, num_experts_per_tok=2, head_dim=16, sliding_window=4),
+    _decoder(
+        "deepseek_v2",
+        **LATENT,
+        first_k_dense_replace=1,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        n_shared_experts=1,
+        num_key_value_heads=4,
+    ),
+    _decoder(
+        "deepseek_v2",
+        "groups, no latent query",
+        **{**LATENT, "q_lora_rank": None},
+        n_routed_experts=8,
+        num_experts_per_tok=2,
+        num_key_value_heads=4,
+        n_group=4,
+        topk_group=2,
+        topk_method="group_limited_greedy",
+        routed_scaling_factor=2.0,
+    ),
+    _decoder(
+        "deepseek_v3",
+        **LATENT,
+        first_k_dense_replace=1,
+        n_routed_experts=8,
+        num_experts_per_tok=2,
+        num_key_value_heads=4,
+        n_group=2,
+        topk_group=1,
+        rope_parameters=DEEPSEEK_YARN,
+        num_nextn_predict_layers=0,
+    ),
 )
 
 
@@ -84,10 +143,16 @@ def saved(referee: Referee, folder: Path) -> Any:
     model = getattr(transformers, referee.auto).from_config(config)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        tensors = [*model.named_parameters(), *learned_buffers(model)]
+        for name, parameter in tensors:
             noise = torch.randn(parameter.shape, generator=generator)
             plain = parameter.dim() == 1 and not name.endswith("bias")
             parameter.copy_(noise * 0.2 + (1.0 if plain else 0.0))
     model.eval()
     model.save_pretrained(folder)
     return model
+
+
+def learned_buffers(model: Any) -> list[tuple[str, Any]]:
+    """Values that training finds and that are no parameters."""
+    return [(n, b) for n, b in model.named_buffers() if n.endswith("e_score_correction_bias")]

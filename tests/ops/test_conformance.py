@@ -70,6 +70,8 @@ NORM_TABLES = layernorm_tables(
     real(8), real(8, seed=1), epsilon=1e-12, input_scale=0.0001, output_scale=0.02
 )
 
+ROUTES = np.array([[[0, 0.5, 0.5, 0], [0.7, 0, 0, 0.3], [0.1, 0.9, 0, 0]]] * 2, dtype=np.float32)
+
 EXAMPLES: dict[str, list[OperatorExample]] = {
     "add": [
         example({"a": real(2, 3, 4), "b": real(2, 3, 4, seed=1)}, "a b"),
@@ -119,6 +121,9 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         )
     ],
     "clip": [example({"x": real(2, 3, 4)}, "x", limit=0.5)],
+    "combine": [
+        example({"x": real(2, 6, 4), "routes": ROUTES}, "x routes", unread="routes", active=2)
+    ],
     "conv2d": [
         example({"x": IMAGE, "weight": real(6, 4, 3, 2), "bias": real(6)}, "x"),
         example({"x": IMAGE, "weight": real(6, 4, 3, 3)}, "x", outside="x", padding=1, stride=2),
@@ -135,9 +140,20 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": int8(2, 3, 4), "scale": np.array([0.1])}, "x"),
         example({"x": int32(2, 3, 4), "scale": np.abs(real(4)).astype(np.float64)}, "x"),
     ],
+    "dispatch": [
+        example({"x": real(2, 3, 4), "routes": ROUTES}, "x routes", unread="routes", active=2)
+    ],
     "embedding": [
         example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids", unread="table"),
         example({"table": int8(9, 4), "ids": ids(2, 5, below=9)}, "ids", unread="table"),
+    ],
+    "expert_matmul": [
+        example(
+            {"a": real(2, 6, 4), "b": real(4, 4, 5), "bias": real(4, 5), "routes": ROUTES},
+            "a routes",
+            unread="routes",
+            active=2,
+        )
     ],
     "gelu": [
         example({"x": real(2, 3, 4)}, "x", approximate="none"),
@@ -150,6 +166,14 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         ),
     ],
     "global_average_pool": [example({"x": IMAGE}, "x")],
+    "join_heads": [
+        example(
+            {"own": real(2, 3, 8), "common": real(2, 3, 2)},
+            "own common",
+            outside="own common",
+            heads=2,
+        )
+    ],
     "layernorm": [
         example(
             {"x": real(2, 3, 8), "gamma": real(8), "beta": real(8, seed=1)}, "x", epsilon=1e-12
@@ -177,7 +201,10 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(2, 5, 4), "mask": MASK}, "x mask"),
         example({"x": real(2, 5, 4), "mask": MASK}, "x mask", normalize=True),
     ],
-    "multiply": [example({"a": real(2, 3, 4), "b": real(2, 3, 4, seed=1)}, "a b")],
+    "multiply": [
+        example({"a": real(2, 3, 4), "b": real(2, 3, 4, seed=1)}, "a b"),
+        example({"a": real(2, 3, 4), "b": real(2, 3, 1)}, "a b"),
+    ],
     "position_bias": [
         example(
             {"x": real(2, 4, 9, 9), "table": real(8, 4)},
@@ -214,7 +241,21 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
             {"x": real(2, 3, 12)}, "x", heads=3, theta=1e4, frequencies=(0.5, 0.1), amplitude=1.2
         ),
     ],
+    "route": [
+        example({"x": real(2, 3, 8)}, "x", active=2, scoring="softmax", normalized=True),
+        example({"x": real(2, 3, 8)}, "x", active=3, scoring="chosen"),
+        example(
+            {"x": real(2, 3, 8), "bias": real(8)},
+            "x",
+            active=2,
+            scoring="sigmoid",
+            groups=4,
+            open=2,
+            factor=2.5,
+        ),
+    ],
     "scale": [example({"x": real(2, 3, 4)}, "x", factor=0.3)],
+    "sigmoid": [example({"x": real(2, 3, 4)}, "x")],
     "silu": [example({"x": real(2, 3, 4)}, "x")],
     "softcap": [example({"x": real(2, 3, 4)}, "x", cap=2.0)],
     "softmax": [
@@ -224,6 +265,9 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(2, 4, 3, 5), "mask": MASK}, "x mask"),
         example({"x": real(2, 4, 3, 5)}, "x", causal=True),
         example({"x": int32(2, 4, 3, 5), "mask": MASK}, "x mask", given=softmax_attributes(0.0001)),
+    ],
+    "swiglu_clamped": [
+        example({"gate": 5 * real(2, 3, 4), "x": 5 * real(2, 3, 4, seed=1)}, "gate x")
     ],
     "tanh": [example({"x": real(2, 3, 4)}, "x")],
 }

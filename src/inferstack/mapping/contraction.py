@@ -19,6 +19,8 @@ from inferstack.ops.rule import OUTPUT, Affine
 
 MATMUL_DIMS = ("m", "n", "k")
 BIAS = "bias"
+KINDS = ("matmul", "attention_scores", "attention_context", "conv2d", "expert_matmul")
+"""Operators that an array computes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +180,7 @@ def _sized(index: Affine, chunk: dict[str, int]) -> Terms:
 
 def is_contraction(operator: Operator) -> bool:
     """Whether the array computes the operator."""
-    return operator.kind in ("matmul", "attention_scores", "attention_context", "conv2d")
+    return operator.kind in KINDS
 
 
 def contraction(graph: Graph, operator: Operator) -> Contraction:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from inferstack.models.blocks import ATTENTION, OTHER, PROJECTION
 from inferstack.models.described import DescribedBuilder
-from inferstack.models.description import Attention
+from inferstack.models.description import Attention, Latent
 from inferstack.models.rotary import Rotary
 
 
@@ -13,6 +15,8 @@ class AttentionBlock(DescribedBuilder):
 
     def attention(self, name: str, of: Attention, x: str) -> str:
         """Attention of all heads and its output projection."""
+        if of.latent is not None:
+            return self._latent(name, of, of.latent, x)
         hidden = self.description.hidden
         wide, narrow = of.heads * of.width, of.kv_heads * of.width
         key_bias = of.bias if of.key_bias is None else of.key_bias
@@ -20,21 +24,63 @@ class AttentionBlock(DescribedBuilder):
         key = self.dense(f"{name}.key", x, hidden, narrow, PROJECTION, bias=key_bias)
         value = self.dense(f"{name}.value", x, hidden, narrow, PROJECTION, bias=of.bias)
         if of.clip is not None:
-            query, key, value = (self._clipped(one, of.clip) for one in (query, key, value))
+            value = self._clipped(value, of.clip)
         query = self._placed(f"{name}.query", of, query, of.heads)
         key = self._placed(f"{name}.key", of, key, of.kv_heads)
         keys, values = self.remember(name, "key", key), self.remember(name, "value", value)
         context = self._attended(name, of, (query, keys, values))
         return self.dense(f"{name}.output", context, wide, hidden, PROJECTION, bias=of.output_bias)
 
+    def _latent(self, name: str, of: Attention, latent: Latent, x: str) -> str:
+        """With keys and values out of a narrow vector; the cache holds that, and the key's part
+        that turns."""
+        hidden, heads = self.description.hidden, of.heads
+        each = latent.plain + latent.turned
+        source, rows = x, hidden
+        if latent.query is not None:
+            source = self.dense(
+                f"{name}.query_latent", x, hidden, latent.query, PROJECTION, bias=of.bias
+            )
+            source = self.norm(f"{name}.query_norm", latent.norm, source, width=latent.query)
+            rows = latent.query
+        query = self.dense(f"{name}.query", source, rows, heads * each, PROJECTION, bias=False)
+        narrow = self.dense(f"{name}.latent", x, hidden, latent.width, PROJECTION, bias=of.bias)
+        narrow = self.norm(f"{name}.latent_norm", latent.norm, narrow, width=latent.width)
+        common = self.dense(
+            f"{name}.key_turned", x, hidden, latent.turned, PROJECTION, bias=of.bias
+        )
+        if of.rotary is not None:
+            tokens = self.scenario.attended_tokens
+            turns = rotary_attributes(of.rotary, heads, each, tokens)
+            turns |= {"first": self.scenario.context_tokens, "skipped": latent.plain}
+            query = self.add("rotary", f"{name}.query_rotary", {"x": query}, turns)
+            turns = rotary_attributes(of.rotary, 1, latent.turned, tokens)
+            turns["first"] = self.scenario.context_tokens
+            common = self.add("rotary", f"{name}.key_rotary", {"x": common}, turns)
+        narrow, common = self.remember(name, "key", narrow), self.remember(name, "value", common)
+        width, columns = latent.width, heads * latent.plain
+        own = self.dense(f"{name}.key_plain", narrow, width, columns, PROJECTION, bias=False)
+        keys = self.add(
+            "join_heads", f"{name}.keys_joined", {"own": own, "common": common}, {"heads": heads}
+        )
+        columns = heads * latent.value
+        values = self.dense(f"{name}.value", narrow, width, columns, PROJECTION, bias=False)
+        scaled = replace(of, kv_heads=heads, width=each)
+        context = self._attended(name, scaled, (query, keys, values))
+        return self.dense(
+            f"{name}.output", context, columns, hidden, PROJECTION, bias=of.output_bias
+        )
+
     def _clipped(self, x: str, limit: float) -> str:
         return self.add("clip", f"{x}_clip", {"x": x}, {"limit": limit})
 
     def _placed(self, name: str, of: Attention, x: str, heads: int) -> str:
-        """With the norm of heads, then turned by position."""
+        """With the norm of heads, cut, then turned by position."""
         if of.head_norm is not None:
             width = heads * of.width if of.norm_whole else of.width
             x = self._head_norm(f"{name}_norm", of, x, width)
+        if of.clip is not None:
+            x = self._clipped(x, of.clip)
         if of.rotary is None:
             return x
         attributes = rotary_attributes(of.rotary, heads, of.width, self.scenario.attended_tokens)

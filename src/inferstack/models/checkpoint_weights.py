@@ -5,6 +5,7 @@ Source: transformers, `save_pretrained`, for the index: {"weight_map": {tensor: 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
 MOST_FILES = 10_000
+EXPERT = "{e}"
+"""In a name: the number of an expert."""
 
 
 class CheckpointWeights:
@@ -37,11 +40,22 @@ class CheckpointWeights:
         import numpy as np
 
         place = self.names.stored(name)
+        if EXPERT not in place.names[0]:
+            return self._values(place, shape)
+        return np.stack([self._values(_of_expert(place, e), shape[1:]) for e in range(shape[0])])
+
+    def _values(self, place: StoredWeight, shape: tuple[int, ...]) -> Array:
+        import numpy as np
+
         stored = self._stored_name(place)
         self.asked.add(stored)
         file = self.files[stored]
-        outputs_last = shape[::-1] if place.transposed else shape
-        needed = _whole_shape(outputs_last, place)
+        as_stored = (*shape[:-2], *shape[:-3:-1]) if place.transposed else shape
+        # Where the outputs stand, of which there may be more in the tensor.
+        axis = len(shape) - 2 if place.transposed else len(shape) - 1
+        needed = as_stored
+        if place.part is not None:
+            needed = (*as_stored[:axis], place.part.outputs, *as_stored[axis + 1 :])
         if (got := file.tensors[stored].shape) != needed:
             raise CheckpointError(
                 f"{file.path}, tensor {printable(stored)}",
@@ -51,10 +65,10 @@ class CheckpointWeights:
             )
         values = file.float32(stored)
         if place.part is not None:
-            values = place.part.of(values) if _first(place, shape) else place.part.of(values.T).T
+            values = np.moveaxis(place.part.of(np.moveaxis(values, axis, 0)), 0, axis)
         if place.offset:
             values = values + np.float32(place.offset)
-        return np.ascontiguousarray(values.T) if place.transposed else np.asarray(values)
+        return np.ascontiguousarray(values.swapaxes(-1, -2)) if place.transposed else values
 
     def _stored_name(self, place: StoredWeight) -> str:
         for prefix in self.names.prefixes:
@@ -92,17 +106,8 @@ class CheckpointWeights:
                 )
 
 
-def _first(place: StoredWeight, shape: tuple[int, ...]) -> bool:
-    """Whether the outputs are the first axis of what is stored."""
-    return place.transposed or len(shape) == 1
-
-
-def _whole_shape(shape: tuple[int, ...], place: StoredWeight) -> tuple[int, ...]:
-    """The stored tensor's, of which the weight may be a part."""
-    if place.part is None:
-        return shape
-    outputs = place.part.outputs
-    return (outputs, *shape[1:]) if _first(place, shape) else (*shape[:-1], outputs)
+def _of_expert(place: StoredWeight, number: int) -> StoredWeight:
+    return replace(place, names=tuple(n.replace(EXPERT, str(number)) for n in place.names))
 
 
 def _files(folder: Path) -> dict[str, SafetensorsFile]:

@@ -61,7 +61,8 @@ class Attention:
     keys that a query sees at most, itself included. softcap: scores go through softcap *
     tanh(x / softcap). head_norm: of query and key, over each head, or over all of them with
     norm_whole. alibi: slopes of distance instead of positions. sinks: a learned number for each
-    head stands in every row of the softmax. clip: query, key and value are cut to +-clip.
+    head stands in every row of the softmax. clip: query, key and value are cut to +-clip. latent:
+    of keys and values that are made of one narrow vector; width and kv_heads then say nothing more.
     """
 
     heads: int
@@ -80,25 +81,53 @@ class Attention:
     buckets: Buckets | None = None
     sinks: bool = False
     clip: float | None = None
+    latent: Latent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
-    """A mixture: each token goes to `active` of `count` feed-forwards `inner` wide, and through a
-    shared one `shared` wide (0: none)."""
+    """A mixture: each token goes to `active` of `count` feed-forwards, and through a shared one
+    `shared` wide (0: none), which shared_gate weighs.
+
+    scoring, normalized, factor, groups, open: see the operator `route`. router_bias: of its scores.
+    correction: a number for each expert that moves the choice alone.
+    """
 
     count: int
     active: int
-    inner: int
     shared: int = 0
     shared_gate: bool = False
     router_bias: bool = False
+    scoring: str = "softmax"
+    normalized: bool = False
+    factor: float = 1.0
+    groups: int = 1
+    open: int = 1
+    correction: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latent:
+    """Keys and values out of a narrow vector that is all the cache holds (MLA).
+
+    query: width of the query's own narrow vector; None without one. width: of the vector. turned:
+    elements of each head that turn by position, behind `plain` ones that do not; those of the key
+    are common to all heads. value: elements of a head's value.
+    """
+
+    query: int | None
+    width: int
+    plain: int
+    turned: int
+    value: int
+    norm: Norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedForward:
-    """activation: gelu, gelu_tanh, gelu_quick, relu, relu2, silu, tanh. gated: a second projection
-    is multiplied in."""
+    """activation: gelu, gelu_tanh, gelu_quick, relu, relu2, silu, tanh, or swiglu_clamped, which is
+    a gate by itself. gated: a second projection is multiplied in. experts: inner is then of one.
+    """
 
     inner: int
     activation: str

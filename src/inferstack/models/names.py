@@ -49,7 +49,8 @@ class StoredWeight:
     """Where a checkpoint keeps a weight.
 
     names: the name in the file, then older spellings of it. transposed: stored as (n, k), ours is
-    (k, n). part: of the tensor's outputs; None is all. offset: to be added.
+    (k, n). part: of the tensor's outputs; None is all. offset: to be added. Names with {e} stand
+    for one tensor for each expert, along the first axis.
     """
 
     names: tuple[str, ...]
@@ -65,8 +66,8 @@ class Names:
     the same of what stands outside of layers ("embedding.norm", "head"). tables: whole names of
     tensors without a last word ("embedding.word").
 
-    transposed: dense weights stand as (outputs, inputs). parts: of modules that one tensor holds
-    together, which part is which. offset: what is added to gammas.
+    transposed: dense weights stand as (outputs, inputs); straight: but for these. parts: of modules
+    that one tensor holds together, which part is which. offset: what is added to gammas.
     """
 
     layer: str
@@ -76,6 +77,8 @@ class Names:
     prefixes: tuple[str, ...] = ("",)
     transposed: bool = True
     parts: Mapping[str, Part] = field(default_factory=dict)
+    straight: frozenset[str] = frozenset()
+    wordless: frozenset[str] = frozenset()
     offset: float = 0.0
 
     def stored(self, weight: str) -> StoredWeight:
@@ -87,16 +90,20 @@ class Names:
             name = self.tables[found[2]]
             return StoredWeight(names=(f"{self.layer.format(n=found[1])}.{name}",))
         module, _, slot = weight.rpartition(".")
-        part = None
+        part, inner = None, module
         if found is not None:
             inner = found[2].rpartition(".")[0]
             part = self.parts.get(inner)
             module = f"{self.layer.format(n=found[1])}.{self.modules[inner]}"
         else:
             module = self.others[module]
+        endings = [f".{word}" for word in SLOTS[slot]]
+        if inner in self.wordless:
+            endings = ["_bias" if slot == "bias" else ""]
+        kept = self.straight | self.wordless
         return StoredWeight(
-            names=tuple(f"{module}.{name}" for name in SLOTS[slot]),
-            transposed=self.transposed and slot == "weight",
+            names=tuple(f"{module}{ending}" for ending in endings),
+            transposed=self.transposed and slot == "weight" and inner not in kept,
             part=part,
             offset=self.offset if slot == "gamma" else 0.0,
         )

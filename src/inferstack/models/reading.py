@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,7 +62,7 @@ def windows(file: ConfigFile, depth: int) -> list[int | None]:
     Qwen2's and SmolLM3's window counts only where use_sliding_window says so, from
     max_window_layers on.
     """
-    size = file.whole_or("sliding_window", 0, LONGEST_SEQUENCE) or None
+    size = file.whole_or("sliding_window", 0, LONGEST_SEQUENCE, least=0) or None
     kinds = file.optional("layer_types", None)
     if kinds is not None:
         known = {"full_attention": None, "sliding_attention": size}
@@ -81,6 +82,18 @@ def windows(file: ConfigFile, depth: int) -> list[int | None]:
     return [size] * depth
 
 
+def rope_of(file: ConfigFile) -> ConfigFile:
+    """What config.json says of rotary positions: rope_parameters, or rope_scaling; or nothing."""
+    for key in ("rope_parameters", "rope_scaling"):
+        said = file.optional(key, None)
+        if said is not None:
+            where = f"{file.where}, {key}"
+            if not isinstance(said, dict):
+                raise CheckpointError(where, "is not a JSON object")
+            return ConfigFile(where, said)
+    return ConfigFile(file.where, {})
+
+
 def read_rotary(
     file: ConfigFile, width: int, *, theta: float = 10000.0, interleaved: bool = False
 ) -> Rotary:
@@ -88,13 +101,7 @@ def read_rotary(
 
     theta: where it says none. A part of the head, partial_rotary_factor, may turn alone.
     """
-    said = file.optional("rope_parameters", None)
-    scaling = file.optional("rope_scaling", None) if said is None else said
-    own = ConfigFile(f"{file.where}, {'rope_scaling' if said is None else 'rope_parameters'}", {})
-    if scaling is not None:
-        if not isinstance(scaling, dict):
-            raise CheckpointError(own.where, "is not a JSON object")
-        own = ConfigFile(own.where, scaling)
+    own = rope_of(file)
     base = own if "rope_theta" in own.content else file
     if base.content.get("rope_theta") is not None:
         theta = base.number("rope_theta", 1.0, 1e15)
@@ -106,7 +113,7 @@ def read_rotary(
     if width % 2 or width == 0:
         raise CheckpointError(file.where, "rotary positions turn pairs", got=f"{width} elements")
     kind = str(own.content.get("rope_type", own.content.get("type", "default")))
-    if kind in ("default", "mrope") or scaling is None:
+    if kind in ("default", "mrope") or not own.content:
         return plain
     if kind not in _SCALINGS:
         raise CheckpointError(
@@ -119,7 +126,9 @@ def read_rotary(
     factor = longest / original
     if own.content.get("factor") is not None:
         factor = own.number("factor", 1e-3, 1e6)
-    gain = own.content.get("attention_factor")
+    said = _SCALINGS[kind](own, width)
+    if own.has("attention_factor"):
+        said = {**said, "gain": own.number("attention_factor", 0.0, 1e3)}
     return Rotary(
         width=width,
         theta=theta,
@@ -127,8 +136,7 @@ def read_rotary(
         scaling=kind,
         factor=factor,
         original=original,
-        gain=None if gain is None else own.number("attention_factor", 0.0, 1e3),
-        **_SCALINGS[kind](own, width),
+        **said,
     )
 
 
@@ -147,9 +155,19 @@ def _yarn(own: ConfigFile, width: int) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for key, name, absent in (("low", "beta_slow", 1.0), ("high", "beta_fast", 32.0)):
         found[key] = own.number(name, 0.0, 1e6) if own.content.get(name) is not None else absent
-    if own.content.get("truncate") is False:
+    if not own.flag("truncate", True):
         found["truncate"] = False
+    gain = mscale(own, "mscale") / mscale(own, "mscale_all_dim")
+    if own.has("mscale") and own.has("mscale_all_dim") and not own.has("attention_factor"):
+        found["gain"] = gain
     return found
+
+
+def mscale(own: ConfigFile, key: str) -> float:
+    """DeepSeek's factor of scores and of cosines for stretched positions: 0.1 m ln(factor) + 1."""
+    factor = own.number("factor", 1e-3, 1e6) if own.has("factor") else 1.0
+    share = own.number(key, 0.0, 1e3) if own.has(key) else 0.0
+    return 0.1 * share * math.log(factor) + 1 if factor > 1 else 1.0
 
 
 def _longrope(own: ConfigFile, width: int) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""a * b, element by element and of one shape; no integer form."""
+"""a * b, element by element, b broadcasting to a; no integer form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple, spread
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,7 +29,9 @@ class MultiplyRule(Rule):
         """Shape and type of the result."""
         a, b = inputs["a"], inputs["b"]
         self.need(not a.dtype.is_integer, a.name, a.dtype.value, "floating point")
-        self.need((a.shape, a.dtype) == (b.shape, b.dtype), a.name, b.shape, a.shape)
+        ends = zip(reversed(a.shape), reversed(b.shape), strict=False)
+        fits = len(b.shape) <= len(a.shape) and all(own in (1, onto) for onto, own in ends)
+        self.need(fits and a.dtype is b.dtype, a.name, b.shape, f"broadcasts to {a.shape}")
         return a.shape, a.dtype
 
     def space(
@@ -37,7 +39,7 @@ class MultiplyRule(Rule):
     ) -> IterationSpace:
         """One product per element."""
         names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        accesses = [simple(slot, *names) for slot in self.required]
+        accesses = [spread(slot, names, inputs[slot].shape, output.shape) for slot in self.required]
         return IterationSpace(
             dims=tuple(zip(names, output.shape, strict=True)),
             accesses=(*accesses, simple(OUTPUT, *names)),

@@ -3,8 +3,9 @@
 In each head, element p and element p + turned/2 of the first `turned` ones turn together by
 position * theta^(-2p/turned); with `interleaved`, elements 2p and 2p + 1. The rest stays as it is.
 Attributes heads, theta, first (the position of the first token, 0 by default); turned (all by
-default), interleaved; frequencies, which replace the powers of theta, and amplitude, of cosines and
-sines, for stretched positions. No integer form.
+default), skipped (elements in front of them, none by default), interleaved; frequencies, which
+replace the powers of theta, and amplitude, of cosines and sines, for stretched positions. No
+integer form.
 Source: Su et al. 2021, arXiv:2104.09864, equation 34; halves are the pairing of Llama's weights in
 transformers, neighbours that of GPT-J's.
 """
@@ -41,7 +42,8 @@ class RotaryRule(Rule):
         sound = len(x.shape) == 3 and x.shape[2] % (2 * heads) == 0
         self.need(sound, x.name, x.shape, f"(batch, tokens, d), {heads} heads of an even width")
         turned = int(attributes.get("turned", x.shape[2] // heads))
-        fits = turned % 2 == 0 and turned <= x.shape[2] // heads
+        end = int(attributes.get("skipped", 0)) + turned
+        fits = turned % 2 == 0 and end <= x.shape[2] // heads
         self.need(fits, x.name, turned, f"an even part of {x.shape[2] // heads} elements")
         return x.shape, x.dtype
 
@@ -81,9 +83,11 @@ class RotaryRule(Rule):
         cosine = (amplitude * np.cos(angles)).astype(x.dtype)
         sine = (amplitude * np.sin(angles)).astype(x.dtype)
         result = x.reshape(batch, tokens, heads, -1).copy()
+        start = int(attributes.get("skipped", 0))
+        end, middle = start + turned, start + turned // 2
         interleaved = bool(attributes.get("interleaved", False))
-        pairs = np.s_[0:turned:2] if interleaved else np.s_[: turned // 2]
-        partners = np.s_[1:turned:2] if interleaved else np.s_[turned // 2 : turned]
+        pairs = np.s_[start:end:2] if interleaved else np.s_[start:middle]
+        partners = np.s_[start + 1 : end : 2] if interleaved else np.s_[middle:end]
         low, high = result[..., pairs].copy(), result[..., partners].copy()
         result[..., pairs] = low * cosine - high * sine
         result[..., partners] = high * cosine + low * sine

@@ -1,0 +1,98 @@
+"""Which experts a token goes to, and with which weight: x (batch, tokens, experts) -> the same.
+
+The weights of the `active` experts with the largest scores; 0 for all others. Scores are softmax or
+sigmoid of x (attribute scoring), or "chosen": the softmax is over the chosen alone. A bias
+(experts,) moves the choice and not the weight. With groups, only experts of the `open` best of them
+are chosen from, a group by its best expert or, with a bias, by the sum of its best two. normalized:
+weights sum to 1; factor multiplies them. No integer form.
+Source: Fedus et al. 2022, arXiv:2101.03961; Jiang et al. 2024, arXiv:2401.04088; DeepSeek-AI 2024,
+arXiv:2405.04434 and arXiv:2412.19437, equations 12 to 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import Tensor, Work
+from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+class RouteRule(Rule):
+    """See the module."""
+
+    kind: ClassVar[str] = "route"
+    work: ClassVar[Work] = Work.OTHER
+    required: ClassVar[tuple[str, ...]] = ("x",)
+    optional: ClassVar[tuple[str, ...]] = ("bias",)
+
+    def infer(
+        self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], DType]:
+        """Shape and type of the result."""
+        x, active = inputs["x"], int(attributes["active"])
+        self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
+        self.need(len(x.shape) == 3, x.name, x.shape, "(batch, tokens, experts)")
+        self.need(1 <= active <= x.shape[2], x.name, active, f"1 to {x.shape[2]} active experts")
+        groups = int(attributes.get("groups", 1))
+        self.need(x.shape[2] % groups == 0, x.name, groups, f"a divisor of {x.shape[2]} experts")
+        return x.shape, x.dtype
+
+    def space(
+        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
+    ) -> IterationSpace:
+        """One point per element; each counts 5: a softmax's four, and a comparison."""
+        names = ("batch", "m", "n")
+        accesses = [simple("x", *names)]
+        if "bias" in inputs:
+            accesses.append(simple("bias", "n"))
+        return IterationSpace(
+            dims=tuple(zip(names, output.shape, strict=True)),
+            accesses=(*accesses, simple(OUTPUT, *names)),
+            flops_per_point=5,
+        )
+
+    def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
+        """In floating point."""
+        import numpy as np
+
+        x, active = inputs["x"], int(attributes["active"])
+        scoring = str(attributes["scoring"])
+        scores = 1 / (1 + np.exp(-x)) if scoring == "sigmoid" else _softmax(x)
+        wanted = scores + inputs["bias"] if "bias" in inputs else scores
+        groups = int(attributes.get("groups", 1))
+        if groups > 1:
+            grouped = wanted.reshape(*x.shape[:2], groups, -1)
+            best = 2 if "bias" in inputs else 1
+            worth = np.sort(grouped, axis=-1)[..., -best:].sum(axis=-1)
+            order = np.argsort(-worth, axis=-1, kind="stable")
+            shut = np.ones(worth.shape, dtype=np.bool_)
+            np.put_along_axis(shut, order[..., : int(attributes["open"])], False, axis=-1)
+            grouped = np.where(shut[..., None], -np.inf, grouped)
+            wanted = grouped.reshape(x.shape)
+        chosen = np.argsort(-wanted, axis=-1, kind="stable")[..., :active]
+        kept = np.zeros(x.shape, dtype=np.bool_)
+        np.put_along_axis(kept, chosen, True, axis=-1)
+        if scoring == "chosen":
+            return _softmax(np.where(kept, x, -np.inf))
+        result: Array = np.where(kept, scores, 0)
+        if attributes.get("normalized", False):
+            result = result / (result.sum(axis=-1, keepdims=True) + 1e-20)
+        return np.asarray(result * float(attributes.get("factor", 1.0)), dtype=x.dtype)
+
+
+def _softmax(x: Array) -> Array:
+    import numpy as np
+
+    result: Array = np.exp(x - x.max(axis=-1, keepdims=True))
+    result /= result.sum(axis=-1, keepdims=True)
+    return result
+
+
+RULE = RouteRule()

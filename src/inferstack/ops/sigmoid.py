@@ -1,0 +1,33 @@
+"""1 / (1 + exp(-x)); no integer form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inferstack.ops.elementwise import ElementwiseRule
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+class SigmoidRule(ElementwiseRule):
+    """See the module."""
+
+    kind: ClassVar[str] = "sigmoid"
+    flops: ClassVar[int] = 3
+    """An exponential, a sum and a division."""
+
+    def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
+        """In floating point."""
+        import numpy as np
+
+        x = inputs["x"]
+        with np.errstate(over="ignore"):
+            result: Array = 1 / (1 + np.exp(-x))
+        return result.astype(x.dtype)
+
+
+RULE = SigmoidRule()
