@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests.pinned import Pins
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -35,6 +36,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=REPOSITORY / ".peers" / "bin" / "python",
         help="a Python with AccelForge (default: the one that benchmarks/peers.py makes)",
     )
+    parser.addoption(
+        "--renew-pinned",
+        action="store_true",
+        help="write the figures in tests/pinned instead of comparing with them",
+    )
+
+
+@pytest.fixture(scope="session")
+def pinned(request: pytest.FixtureRequest) -> Pins:
+    """Compares figures with those that were looked at once."""
+    return Pins(request.config.getoption("--renew-pinned"))
 
 
 @pytest.fixture(scope="session")
