@@ -17,12 +17,18 @@ GROUPED = {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 64}
 
 @dataclass(frozen=True, kw_only=True)
 class Referee:
-    """A model of transformers. auto: the class that makes it from a config. more: its config."""
+    """A model of transformers. auto: the class that makes it from a config. more: its config.
+
+    unread: how names of tensors begin that the last hidden state does not depend on. folded: words
+    in names of tensors that are added to others when the folder is read.
+    """
 
     model_type: str
     more: dict[str, Any] = field(default_factory=dict)
     auto: str = "AutoModelForCausalLM"
     note: str = ""
+    unread: tuple[str, ...] = ("pooler.",)
+    folded: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -30,9 +36,21 @@ class Referee:
         return f"{self.model_type} {self.note}".strip()
 
 
-def _encoder(model_type: str, note: str = "", **more: Any) -> Referee:
-    sizes = {**SIZES, "max_position_embeddings": 40}
-    return Referee(model_type=model_type, more={**sizes, **more}, auto="AutoModel", note=note)
+def _encoder(
+    model_type: str,
+    note: str = "",
+    unread: tuple[str, ...] = ("pooler.",),
+    folded: tuple[str, ...] = (),
+    **more: Any,
+) -> Referee:
+    return Referee(
+        model_type=model_type,
+        more={**SIZES, "max_position_embeddings": 40, **more},
+        auto="AutoModel",
+        note=note,
+        unread=unread,
+        folded=folded,
+    )
 
 
 def _decoder(model_type: str, note: str = "", **more: Any) -> Referee:
@@ -56,12 +74,35 @@ LATENT: dict[str, Any] = {
     "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4,
     "v_head_dim": 6, "moe_intermediate_size": 24,
 }  # fmt: skip
+DISTILLED = {
+    "dim": 32, "n_heads": 4, "n_layers": 3, "hidden_dim": 40, "vocab_size": VOCABULARY,
+    "max_position_embeddings": 40,
+}  # fmt: skip
 
 REFEREES = (
     _encoder("bert"),
-    _encoder("roberta", pad_token_id=1),
-    _encoder("xlm-roberta", pad_token_id=1),
-    _encoder("camembert", pad_token_id=1),
+    _encoder("roberta", folded=("token_type",), pad_token_id=1),
+    _encoder("xlm-roberta", folded=("token_type",), pad_token_id=1),
+    _encoder("camembert", folded=("token_type",), pad_token_id=1),
+    _encoder("ernie", folded=("task_type",)),
+    _encoder("ernie", "tasks", folded=("task_type",), use_task_id=True),
+    _encoder("xlm-roberta-xl", folded=("token_type",), pad_token_id=1, type_vocab_size=1),
+    Referee(model_type="distilbert", more=DISTILLED, auto="AutoModel"),
+    Referee(
+        model_type="distilbert",
+        more={**DISTILLED, "activation": "relu", "sinusoidal_pos_embds": True},
+        auto="AutoModel",
+        note="sinusoids",
+    ),
+    _encoder("albert", embedding_size=16),
+    _encoder("albert", "as wide", embedding_size=32, hidden_act="gelu"),
+    _encoder("electra", embedding_size=16),
+    _encoder("electra", "as wide", embedding_size=32),
+    _encoder("roformer", unread=("pooler.", "encoder.embed_positions")),
+    _encoder(
+        "roformer", "narrow", unread=("pooler.", "encoder.embed_positions"), embedding_size=16
+    ),
+    _encoder("mpnet", pad_token_id=1),
     Referee(
         model_type="gpt2",
         more={"n_embd": 32, "n_head": 4, "n_layer": 3, "n_positions": 64, "vocab_size": VOCABULARY},
@@ -145,6 +186,8 @@ def saved(referee: Referee, folder: Path) -> Any:
     with torch.no_grad():
         tensors = [*model.named_parameters(), *learned_buffers(model)]
         for name, parameter in tensors:
+            if isinstance(parameter, torch.nn.Parameter) and not parameter.requires_grad:
+                continue
             noise = torch.randn(parameter.shape, generator=generator)
             plain = parameter.dim() == 1 and not name.endswith("bias")
             parameter.copy_(noise * 0.2 + (1.0 if plain else 0.0))
@@ -156,3 +199,13 @@ def saved(referee: Referee, folder: Path) -> Any:
 def learned_buffers(model: Any) -> list[tuple[str, Any]]:
     """Values that training finds and that are no parameters."""
     return [(n, b) for n, b in model.named_buffers() if n.endswith("e_score_correction_bias")]
+
+
+def read_parameters(referee: Referee, model: Any) -> int:
+    """Those that the hidden states depend on, and that are not folded into others."""
+    values = [*model.named_parameters(), *learned_buffers(model)]
+    return sum(
+        value.numel()
+        for name, value in values
+        if not name.startswith(referee.unread) and not any(word in name for word in referee.folded)
+    )

@@ -40,7 +40,8 @@ def footprint(graph: Graph, convention: Convention) -> Footprint:
     repeats: dict[str, int] = {}
     for operator in graph.operators:
         for name in (*operator.inputs.values(), operator.output):
-            repeats[name] = max(repeats.get(name, 1), graph.repeat(operator))
+            times = 1 if name in graph.shared else graph.repeat(operator)
+            repeats[name] = max(repeats.get(name, 1), times)
     kept = (TensorRole.WEIGHT, TensorRole.CONSTANT)
     weights = [tensor for tensor in graph.tensors.values() if tensor.role in kept]
     return Footprint(

@@ -94,6 +94,7 @@ class Graph:
     inputs, outputs: tensor names, in the order of the model's signature.
     repeats: how many times an operator occurs in the model, where that is more than once: a graph
         for analysis holds one layer of each kind. A graph that is executed has no repeats.
+    shared: the weights that all repeats of their operators have in common.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     repeats: Mapping[str, int] = field(default_factory=dict)
+    shared: frozenset[str] = frozenset()
 
     def repeat(self, operator: Operator) -> int:
         """How many times the model holds `operator`."""

@@ -198,6 +198,10 @@ class ConfigFile:
             raise CheckpointError(self.where, f"{key} makes no sense", got=_shown(value), need=need)
         return float(number)
 
+    def number_or(self, key: str, absent: float, least: float, most: float) -> float:
+        """A number, or `absent` where the key is missing or null."""
+        return absent if self.optional(key, None) is None else self.number(key, least, most)
+
     def choice(self, key: str, choices: Mapping[str, str]) -> str:
         """What the text under `key` stands for."""
         value = self.text(key)
@@ -208,7 +212,7 @@ class ConfigFile:
             )
         return choices[value]
 
-    def only(self, key: str, expected: str | bool) -> None:
+    def only(self, key: str, expected: str | bool | int | None) -> None:
         """A key that may be absent, and else must have the value that we implement."""
         value = self.optional(key, expected)
         if value is not None and (value != expected or type(value) is not type(expected)):

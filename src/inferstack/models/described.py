@@ -22,8 +22,11 @@ class DescribedBuilder(BlockBuilder):
 
     def weight(self, name: str, *shape: int) -> str:
         """Declare a weight; layers that share theirs have those of the first."""
-        if self.description.shared and name.startswith("layer"):
+        of_layer = name.startswith("layer")
+        if self.description.shared and of_layer:
             name = f"layer0.{name.partition('.')[2]}"
+        if self.description.shared or not of_layer:
+            self.builder.shared.add(name)
         if name in self.builder.tensors:
             return name
         return super().weight(name, *shape)

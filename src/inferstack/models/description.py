@@ -161,16 +161,22 @@ class PositionTable:
 class Embedding:
     """width: of the tables, if it is not the model's (ALBERT, ELECTRA). scale: of the words.
 
-    token_types: rows of that table; has_type_input: whether sentences have types of their own, else
-    the one type's row is added to every position.
+    projected: whether a dense layer stands behind them; by default where the widths differ.
+    projection_bias: whether that has one. norm_last: the norm stands behind it (DeBERTa).
+
+    token_types: rows of that table, from which each token's own type picks. first_rows: tables,
+    with their rows, of which the first row is added to every position.
     """
 
     width: int | None = None
     scale: float | None = None
     positions: PositionTable | None = None
     token_types: int = 0
-    has_type_input: bool = False
+    first_rows: tuple[tuple[str, int], ...] = ()
     norm: Norm | None = None
+    projected: bool | None = None
+    projection_bias: bool = True
+    norm_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

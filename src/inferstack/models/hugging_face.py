@@ -83,14 +83,13 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
         rows=_table_rows(encoder),
         padding_id=_padding_id(where, content, config.vocabulary),
     )
-    layers = tuple(f"layer{index}.ffn_norm" for index in range(config.depth))
     return Checkpoint(
         name=name,
         graph=with_pooling(encoder, pooling),
         tokenizer=tokenizer,
         config=config,
         pooling=pooling,
-        hidden_states=("embedding.norm", *layers),
+        hidden_states=_hidden_states(encoder, config.depth),
     )
 
 
@@ -164,9 +163,15 @@ def _architecture_of(
         if model_type in form.model_types:
             return architecture, form
         known |= form.model_types
-    # "albert" is no misspelt "bert": the nearest type would give another model's counts.
+    # "rembert" is no misspelt "bert": the nearest type would give another model's counts.
     shown = printable(model_type, LONGEST_SHOWN)
     raise UnknownNameError(where, "architecture", shown, known, suggest=False)
+
+
+def _hidden_states(graph: Graph, depth: int) -> tuple[str, ...]:
+    """What stands behind the embeddings and each layer: the last of each part's operators."""
+    last = {operator.name.partition(".")[0]: operator.output for operator in graph.operators}
+    return tuple(last[part] for part in ("embedding", *(f"layer{n}" for n in range(depth))))
 
 
 def _table_rows(graph: Graph) -> dict[str, int]:

@@ -109,7 +109,9 @@ class Names:
         )
 
     def layer_of(self, name: str) -> int | None:
-        """The number of the layer that a tensor of the file belongs to."""
+        """The number of the layer that a tensor of the file belongs to, if it has a number."""
+        if "{n}" not in self.layer:
+            return None
         pattern = re.escape(self.layer).replace(r"\{n\}", r"(\d+)")
         for prefix in self.prefixes:
             found = re.match(re.escape(prefix) + pattern + r"\.", name)

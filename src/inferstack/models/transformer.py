@@ -7,8 +7,6 @@ all (batch, tokens) int64; its output is the last hidden state. A decoder's are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, TensorRole
@@ -19,9 +17,6 @@ from inferstack.models.decoder import FINAL_NORM, LOGITS, check_scenario
 from inferstack.models.description import Arrangement, Description, Layer
 from inferstack.models.feed_forward import FeedForwardBlock
 from inferstack.models.scenario import Phase, Scenario
-
-if TYPE_CHECKING:
-    pass
 
 
 def transformer(
@@ -66,7 +61,7 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         self, name: str, description: Description, scenario: Scenario, weights: WeightSource
     ) -> None:
         super().__init__(name, description, scenario, weights)
-        kinds = ("token_type_ids",) if description.embedding.has_type_input else ()
+        kinds = ("token_type_ids",) if description.embedding.token_types else ()
         masks = () if description.causal else ("mask",)
         for slot in ("ids", *kinds, *masks):
             shape = (scenario.batch, scenario.new_tokens)
@@ -99,17 +94,21 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         if embedding.scale is not None:
             factor = {"factor": embedding.scale}
             x = add("scale", "embedding.scale", {"x": x}, factor, part=EMBEDDING)
-        if embedding.has_type_input:
+        if embedding.token_types:
             table = self.weight("embedding.token_type", embedding.token_types, width)
             inputs = {"table": table, "ids": "token_type_ids"}
             types = add("embedding", "embedding.types", inputs, part=EMBEDDING)
             x = add("add", "embedding.type_add", {"a": x, "b": types}, part=EMBEDDING)
         if embedding.positions is not None:
             x = self._positions(x, width)
-        if embedding.norm is not None:
+        if embedding.norm is not None and not embedding.norm_last:
             x = self.norm("embedding.norm", embedding.norm, x, width=width, part=EMBEDDING)
-        if width != described.hidden:
-            x = self.dense("embedding.projection", x, width, described.hidden, EMBEDDING)
+        projected = embedding.projected
+        if width != described.hidden if projected is None else projected:
+            bias = embedding.projection_bias
+            x = self.dense("embedding.projection", x, width, described.hidden, EMBEDDING, bias=bias)
+        if embedding.norm is not None and embedding.norm_last:
+            x = self.norm("embedding.norm", embedding.norm, x, part=EMBEDDING)
         return x
 
     def _positions(self, x: str, width: int) -> str:
@@ -124,10 +123,10 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         rows = max(positions.rows, scenario.new_tokens + first)
         name = "embedding.position"
         data = self.weights(name, (rows, width))
-        if data is not None and embedding.token_types and not embedding.has_type_input:
-            types = self.weights("embedding.token_type", (embedding.token_types, width))
-            assert types is not None, "a source has all weights or none"
-            data = data + types[0]
+        for other, count in embedding.first_rows if data is not None else ():
+            added = self.weights(other, (count, width))
+            assert added is not None, "a source has all weights or none"
+            data = data + added[0]
         table = self.builder.tensor(name, (rows, width), DType.FLOAT32, TensorRole.WEIGHT, data)
         inputs = {"table": table, "ids": "ids"}
         found = self.add(

@@ -26,6 +26,7 @@ class GraphBuilder:
         self.tensors: dict[str, Tensor] = {}
         self.operators: list[Operator] = []
         self.repeats: dict[str, int] = {}
+        self.shared: set[str] = set()
 
     def tensor(
         self,
@@ -94,6 +95,7 @@ class GraphBuilder:
             inputs=tuple(name for name, t in self.tensors.items() if t.role in FED),
             outputs=outputs,
             repeats=dict(self.repeats),
+            shared=frozenset(self.shared),
         )
         verify(graph)
         return graph

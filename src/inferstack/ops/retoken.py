@@ -41,4 +41,5 @@ def with_tokens(graph: Graph, tokens: int) -> Graph:
             repeats=graph.repeat(operator),
             scale=graph.result(operator).scale,
         )
+    builder.shared |= graph.shared
     return builder.build(graph.outputs)

@@ -1,9 +1,10 @@
-"""BERT and RoBERTa encoders, and those that differ from them in their weights alone.
+"""BERT, RoBERTa and ERNIE encoders, and those that differ from them in their weights alone.
 
 Post-norm layers behind summed embeddings of words, types and positions.
 Source: Devlin et al. 2018, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Conneau et al.
-2019, arXiv:1911.02116 (XLM-R); Martin et al. 2019, arXiv:1911.03894 (CamemBERT); where the papers
-leave room, the weights' own code: transformers, models/bert, roberta, xlm_roberta, camembert.
+2019, arXiv:1911.02116 (XLM-R); Martin et al. 2019, arXiv:1911.03894 (CamemBERT); Sun et al. 2019,
+arXiv:1907.12412 (ERNIE 2.0, whose first task we take); where the papers leave room, the weights'
+own code: transformers, models/bert, roberta, xlm_roberta, camembert, ernie.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ TABLES = {
         ("word", "word"),
         ("token_type", "token_type"),
         ("position", "position"),
+        ("task", "task_type"),
     )
 }
-COUNTED_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert"})
+COUNTED_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"})
 
 
 def encoder_layer(file: ConfigFile, hidden: int, norm: Norm) -> Layer:
@@ -65,7 +67,7 @@ def encoder_layer(file: ConfigFile, hidden: int, norm: Norm) -> Layer:
 class BertFamily(Family):
     """See the module."""
 
-    model_types = frozenset({"bert"}) | COUNTED_FROM_PADDING
+    model_types = frozenset({"bert", "ernie", "roberta", "xlm-roberta", "camembert"})
     phases = ENCODER
 
     def describe(self, file: ConfigFile) -> Description:
@@ -80,6 +82,10 @@ class BertFamily(Family):
         positions = file.whole("max_position_embeddings", 2**22, least=padding + 2)
         norm = Norm(kind="layernorm", epsilon=file.number("layer_norm_eps", 1e-20, 1.0))
         layer = encoder_layer(file, hidden, norm)
+        types = file.whole("type_vocab_size", 2**10)
+        first_rows = [("embedding.token_type", types)] if counted else []
+        if file.text("model_type") == "ernie" and file.flag("use_task_id", False):
+            first_rows = [("embedding.task", file.whole_or("task_type_vocab_size", 3, 2**10))]
         return Description(
             vocabulary=vocabulary,
             hidden=hidden,
@@ -88,8 +94,8 @@ class BertFamily(Family):
             causal=False,
             embedding=Embedding(
                 positions=PositionTable(rows=positions, padding_id=padding),
-                token_types=file.whole("type_vocab_size", 2**10),
-                has_type_input=not counted,
+                token_types=0 if counted else types,
+                first_rows=tuple(first_rows),
                 norm=norm,
             ),
         )
@@ -97,7 +103,7 @@ class BertFamily(Family):
     def names(self, description: Description) -> Names:
         """See `Family`."""
         return Names(
-            prefixes=("", "bert.", "roberta."),
+            prefixes=("", "bert.", "roberta.", "ernie."),
             layer="encoder.layer.{n}",
             modules=MODULES,
             tables=TABLES,
