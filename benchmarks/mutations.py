@@ -38,7 +38,7 @@ BYTES = (b"", b"\x00", b"\xff\xfe", b'"', b"{", b"}", b"[", b"]", b":", b",", b"
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A valid file. form: json, yaml, header (safetensors) or csv. content: its value, if any."""
+    """A valid file. form: json, yaml, header (safetensors), csv or text. content: its value."""
 
     raw: bytes
     form: str
@@ -259,6 +259,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "json": (_keys_mutant, _values_mutant, _values_mutant, *ANY),
     "yaml": (_keys_mutant, _values_mutant, _values_mutant, *ANY),
     "header": (_keys_mutant, _values_mutant, _values_mutant, _bytes_mutant),
+    "text": ANY,
     "csv": (_cells_mutant, _cells_mutant, *ANY),
 }
 

@@ -58,6 +58,25 @@ sources: {me: {claim: assumed, text: a try}}
 levels: {accumulator: {capacity_bytes: [128 KiB, me]}}
 clock_hz: [1e9, me]
 """
+REPLACING = """extends: peers-target
+name: mine
+sources: {me: {claim: assumed, text: a try}}
+forwards_to: [shared]
+levels:
+  scratchpad: {remove: true}
+  shared: {inside: dram, capacity_bytes: [1 MiB, me], holds: [input, weight, output],
+    read_bytes_per_cycle: [16, me], write_bytes_per_cycle: [16, me], shared_port: true,
+    double_buffered: false, read_pj_per_byte: [20, me], write_pj_per_byte: [20, me],
+    partial_sum_bits: [32, me]}
+"""
+PARAMETERS = """#define DIM 16
+#define BANK_NUM (1 << 2)
+#define BANK_ROWS ((DIM * 0x100UL) / 1)
+#define ACC_ROWS 1024 // rows of sums
+#define MAX_BYTES (DIM*4)
+typedef int8_t elem_t;
+typedef int32_t acc_t;
+"""
 LLAMA = {
     "model_type": "llama", "hidden_act": "silu", "hidden_size": 64, "intermediate_size": 128,
     "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2, "head_dim": 16,
@@ -213,9 +232,14 @@ def kinds_in(folder: Path) -> dict[str, Kind]:
         ),
         "machine": Kind(
             at,
-            tuple(_of_yaml(at, text) for text in (EXTENDING, *library)),
+            tuple(_of_yaml(at, text) for text in (EXTENDING, REPLACING, *library)),
             _described,
             lambda place: place[:-1] == ("levels",) or (place[0] == "fan_outs" and len(place) == 3),
+        ),
+        "parameters": Kind(
+            folder / "gemmini_params.h",
+            (Original(PARAMETERS.encode(), "text"),),
+            lambda path: _rendered(ist.import_machine(path)),
         ),
         "nest": Kind(at, tuple(nests), _scored, _is_dimension),
         "group": Kind(at, tuple(groups), _scored, _is_dimension),

@@ -48,6 +48,24 @@ def test_a_header_becomes_a_machine(tmp_path: Path) -> None:
     assert "gemmini_params.h" in made.sources["array.rows"].text
 
 
+@pytest.mark.parametrize(
+    ("written_as", "rows"),
+    [
+        ("(1 << 11)", 2048),
+        ("0x800", 2048),
+        ("((1UL << 12) / 2u)", 2048),
+        ("(((DIM)) * (BANK_NUM << 6))", 2048),
+        ("04000", 2048),
+        ("~(-2049) & 0xFFFFFF | 0", 2048),
+        ("-7 / 2 + 2051 + 7 % 4 - 3", 2048),
+    ],
+)
+def test_sizes_are_constant_expressions_of_c(tmp_path: Path, written_as: str, rows: int) -> None:
+    text = HEADER.replace("(2 * 1024)", written_as)
+    made = ist.import_machine(written(tmp_path, text)).accelerator
+    assert made.level("scratchpad").capacity_bytes == 4 * rows * 8
+
+
 def test_what_stands_in_a_comment_is_not_defined(tmp_path: Path) -> None:
     made = ist.import_machine(written(tmp_path, HEADER + "/*\n#define DIM 32\n*/\n"))
     assert made.accelerator.array.rows == 8
@@ -66,12 +84,31 @@ def test_an_imported_machine_maps_from_its_file(
     ("old", "new", "message"),
     [
         ("#define DIM 8\n", "", "DIM: is not defined"),
-        ("#define DIM 8", "#define DIM system(1)", "DIM: is no size; got system(1)"),
+        (
+            "#define DIM 8",
+            "#define DIM system(1)",
+            "DIM: is no size: no constant expression; got system(1)",
+        ),
         ("#define ACC_ROWS 512", "#define ACC_ROWS 0", "ACC_ROWS: is out of range; got 0"),
         ("#define DIM 8\n", "#define DIM 8\n#define DIM 16\n", "DIM: is defined twice"),
         ("(2 * 1024) //", "2 * 1024)) //", "BANK_ROWS: is no size"),
         ("typedef int8_t elem_t", "typedef float elem_t", "elem_t: is no integer type; got float"),
         ("typedef int32_t acc_t;", "", "acc_t: is no integer type"),
+        (
+            "typedef int8_t elem_t",
+            "typedef int16_t elem_t",
+            "elem_t: operands of this width are not modelled; got int16_t, need int8_t",
+        ),
+        ("DIM 8", "DIM (1 << -1)", "DIM: is no size: it shifts by less than 0"),
+        ("DIM 8", "DIM (1 << 4000000000)", "DIM: is no size: it is larger than 64 bits"),
+        ("DIM 8", "DIM 8 / 0", "DIM: is no size: it divides by 0"),
+        ("DIM 8", "DIM (DIM + 1)", "DIM: is no size: DIM leads back to itself"),
+        ("DIM 8", "DIM SIDE", "DIM: is no size: SIDE is not defined"),
+        ("DIM 8", "DIM 2 ** 3", "DIM: is no size: no constant expression"),
+        ("DIM 8", "DIM " + "8" * 90 + "$", "DIM: is no size: no constant expression"),
+        ("DIM 8", "DIM 1_000", "DIM: is no size: no constant expression"),
+        ("DIM 8", "DIM 8.0", "DIM: is no size: no constant expression"),
+        ("DIM 8", "DIM " + "(" * 300 + "8" + ")" * 300, "DIM: is no size: no constant expression"),
     ],
 )
 def test_a_header_that_cannot_be_understood_names_the_macro(

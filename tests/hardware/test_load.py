@@ -344,3 +344,80 @@ def test_a_choice_that_does_not_exist_has_a_suggestion(
     tmp_path: Path, text: str, expected: str
 ) -> None:
     assert _message(tmp_path, HEAD + text) == expected
+
+
+NEW_LEVEL = (
+    "inside: dram, capacity_bytes: [1 MiB, me], holds: [input, weight, output], "
+    "read_bytes_per_cycle: [16, me], write_bytes_per_cycle: [16, me], shared_port: true, "
+    "double_buffered: false, read_pj_per_byte: [20, me], write_pj_per_byte: [20, me], "
+    "partial_sum_bits: [32, me]"
+)
+OURS = "extends: peers-target\nname: mine\nsources: {me: {claim: assumed, text: a try}}\n"
+
+
+def _levels(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return [level.name for level in load_accelerator(path).levels]
+
+
+def test_a_new_level_stands_inside_of_the_one_that_it_names(tmp_path: Path) -> None:
+    base = [level.name for level in load_accelerator("peers-target").levels]
+    assert base[:2] == ["dram", "scratchpad"]
+    one = OURS + f"levels:\n  shared: {{{NEW_LEVEL}}}\n"
+    assert _levels(tmp_path, one) == ["dram", "shared", *base[1:]]
+    two = one + f"  second: {{{NEW_LEVEL.replace('dram', 'shared')}}}\n"
+    assert _levels(tmp_path, two) == ["dram", "shared", "second", *base[1:]]
+    inner = one.replace("inside: dram", f"inside: {base[-1]}")
+    assert _levels(tmp_path, inner) == [*base, "shared"]
+
+
+def test_a_level_is_removed(tmp_path: Path) -> None:
+    levels = f"levels:\n  scratchpad: {{remove: true}}\n  shared: {{{NEW_LEVEL}}}\n"
+    text = f"{OURS}forwards_to: [shared]\n{levels}"
+    assert _levels(tmp_path, text) == ["dram", "shared", "accumulator"]
+    part = "extends: gemmini-ibert\nname: mine\nvector_unit: {remove: true}\n"
+    path = tmp_path / "mine.yaml"
+    path.write_text(part, encoding="utf-8")
+    assert load_accelerator(path).vector_unit is None
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        (
+            "{scratchpd: {double_buffered: true}}",
+            (
+                "levels.scratchpd: is no level of the machine; got 'scratchpd'\n\nhint: did you "
+                "mean 'scratchpad'; there are dram, scratchpad, accumulator; a new level says "
+                "where it stands: `inside: accumulator`"
+            ),
+        ),
+        (
+            "{shared: {inside: dramm}}",
+            "levels.shared.inside: is no level; got 'dramm'\n\nhint: did you mean 'dram'",
+        ),
+        (
+            "{scratchpad: {inside: dram}}",
+            "levels.scratchpad.inside: says where a new level stands, and this is none",
+        ),
+        ("{scratch: {remove: true}}", "levels.scratch: has nothing to remove; got 'scratch'"),
+        ("{scratchpad: {remove: false}}", "levels.scratchpad.remove: stands by itself, and is"),
+        ("{scratchpad: {remove: true, holds: [input]}}", "levels.scratchpad.remove: stands by"),
+        ("{scratchpad: {remove: true}}", "levels: a level is missing: no level on the chip"),
+    ],
+)
+def test_levels_that_cannot_be_placed_or_removed_are_said(
+    tmp_path: Path, levels: str, expected: str
+) -> None:
+    text = "extends: peers-target\nname: mine\nforwards_to: []\n"
+    text += f"levels: {levels}\n"
+    assert _message(tmp_path, text).replace("?;", ";").startswith(f"mine.yaml, {expected}")
+
+
+def test_a_source_that_no_number_names_is_refused(tmp_path: Path) -> None:
+    head = HEAD + "sources: {me: {claim: assumed, text: a try}, mee: {claim: assumed, text: b}}\n"
+    assert _message(tmp_path, head + "clock_hz: [1e9, me]") == (
+        "mine.yaml, sources.mee: is the source of no number\n\nhint: write [value, mee] where it "
+        "is, or take it out"
+    )

@@ -70,6 +70,8 @@ class Machine(Shown):
         where it comes from, in words; it is marked as assumed. name: of the new machine. Raises
         AcceleratorError.
         """
+        from inferstack.hardware.extends import without_unused_sources
+
         content: dict[str, Any] = copy.deepcopy(dict(self._content))
         sources = content["sources"]
         key = next(k for n in count(1) if (k := f"{SET_HERE}-{n}") not in sources)
@@ -78,7 +80,7 @@ class Machine(Shown):
         if name is not None:
             content["name"] = name
         sources[key] = {"claim": "assumed", "text": source or "set in Python"}
-        return Machine.from_dict(content)
+        return Machine.from_dict(without_unused_sources(content))
 
     def to_yaml(self) -> str:
         """The whole description as a machine file."""

@@ -1,6 +1,7 @@
 """`load_accelerator`: a description from the library or from a file, checked, with its sources.
 
-A file may start from a machine of the library: `extends: gemmini`, then only what differs.
+A file may start from a machine of the library: `extends: gemmini`, then only what differs; see
+`hardware.extends`.
 """
 
 from __future__ import annotations
@@ -15,23 +16,22 @@ from pydantic import BaseModel, ValidationError
 from inferstack.core.errors import AcceleratorError, UnknownNameError
 from inferstack.core.foreign import recognised
 from inferstack.core.forms import first_fault, shown
-from inferstack.core.provenance import Claim, Source
+from inferstack.core.provenance import Source
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware import schema
 from inferstack.hardware.accelerator import (
     Accelerator,
     Array,
     Axis,
-    Control,
     Dma,
     FanOut,
     Host,
     Level,
     Missing,
-    Role,
     VectorUnit,
 )
 from inferstack.hardware.checks import check_description
+from inferstack.hardware.extends import merged
 from inferstack.hardware.names import LIBRARY, library_names
 
 _CAPACITY_HINT = "write an integer number of bytes (262144), or 256 KiB with a space"
@@ -81,7 +81,14 @@ def accelerator_of(content: Mapping[str, Any], path: Path) -> Accelerator:
         checked = schema.AcceleratorFile.model_validate(content)
     except ValidationError as failure:
         raise _explained(path, failure) from None
-    accelerator = _built(checked, _collected(path, checked))
+    sources, used = _collected(path, checked)
+    for key in checked.sources:
+        if key not in used:
+            raise AcceleratorError(
+                f"{path}, sources.{key}", "is the source of no number",
+                hint=f"write [value, {key}] where it is, or take it out",
+            )  # fmt: skip
+    accelerator = _built(checked, sources)
     check_description(path, accelerator)
     return accelerator
 
@@ -120,17 +127,7 @@ def _extended(path: Path, content: dict[str, Any], seen: tuple[Path, ...]) -> di
     base = _library_file(f"{path}, extends", base_name)
     if base in seen:
         raise AcceleratorError(f"{path}, extends", "extends itself", got=base_name)
-    return _merged(_content(base, (*seen, base)), content)
-
-
-def _merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the entries of `over`; mappings merge, everything else replaces."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = _merged(cast(dict[str, Any], below), value) if both else value
-    return merged
+    return merged(str(path), _content(base, (*seen, base)), content)
 
 
 def _explained(path: Path, failure: ValidationError) -> AcceleratorError:
@@ -166,10 +163,14 @@ def _explained(path: Path, failure: ValidationError) -> AcceleratorError:
     return AcceleratorError(where, fault.what, got=fault.got, need=fault.need, hint=hint)
 
 
-def _collected(path: Path, model: BaseModel) -> dict[str, Source]:
-    """The source of each number by dotted path. Raises AcceleratorError for an unknown key."""
+def _collected(path: Path, model: BaseModel) -> tuple[dict[str, Source], set[str]]:
+    """The source of each number by dotted path, and the keys of those sources.
+
+    Raises AcceleratorError for an unknown key.
+    """
     entries = cast(schema.AcceleratorFile, model).sources
     found: dict[str, Source] = {}
+    used: set[str] = set()
 
     def walk(value: object, keys: tuple[str, ...]) -> None:
         if isinstance(value, schema.Number):
@@ -177,7 +178,8 @@ def _collected(path: Path, model: BaseModel) -> dict[str, Source]:
             if entry is None:
                 where = f"{path}, {'.'.join(keys)}"
                 raise _unknown_source(where, value.source, entries)
-            found[".".join(keys)] = Source(claim=Claim(entry.claim), text=entry.text)
+            found[".".join(keys)] = Source(claim=entry.claim, text=entry.text)
+            used.add(value.source)
         elif isinstance(value, BaseModel):
             for name in type(value).model_fields:
                 walk(getattr(value, name), (*keys, name))
@@ -186,7 +188,7 @@ def _collected(path: Path, model: BaseModel) -> dict[str, Source]:
                 walk(inner, (*keys, name))
 
     walk(model, ())
-    return found
+    return found, used
 
 
 def _unknown_source(where: str, name: str, known: Mapping[str, object]) -> AcceleratorError:
@@ -218,7 +220,7 @@ def _built(file: schema.AcceleratorFile, sources: Mapping[str, Source]) -> Accel
         sources=sources,
         fan_outs=_fan_outs(file),
         forwards_to=tuple(file.forwards_to),
-        control=Control(file.control),
+        control=file.control,
     )
 
 
@@ -260,7 +262,7 @@ def _level(name: str, level: schema.LevelFile) -> Level:
     return Level(
         name=name,
         capacity_bytes=level.capacity_bytes.value if level.capacity_bytes else None,
-        holds=frozenset(Role(role) for role in level.holds),
+        holds=frozenset(level.holds),
         read_bytes_per_cycle=level.read_bytes_per_cycle.value,
         write_bytes_per_cycle=level.write_bytes_per_cycle.value,
         shared_port=level.shared_port,

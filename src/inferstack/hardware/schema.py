@@ -6,14 +6,18 @@ Only `hardware.load` uses these models; inside the house an accelerator is the f
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from inferstack.core.forms import PRINTABLE, PRINTABLE_LINES
+from inferstack.core.provenance import Claim
+from inferstack.hardware.accelerator import Control, Role
 
 _UNIT_BYTES = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 LARGEST = 2**50
+_BY_VALUE = Field(strict=False)
+"""Of a choice: it is written as its text."""
 
 
 class _Strict(BaseModel):
@@ -57,7 +61,7 @@ class Number(_Strict, Generic[Value]):
 class SourceFile(_Strict):
     """One entry of `sources`."""
 
-    claim: Literal["measured", "simulated", "modelled", "published", "derived", "assumed"]
+    claim: Annotated[Claim, _BY_VALUE]
     text: Text
 
 
@@ -65,7 +69,7 @@ class LevelFile(_Strict):
     """One memory; without capacity_bytes it is unbounded (DRAM)."""
 
     capacity_bytes: Number[CapacityBytes] | None = None
-    holds: Annotated[list[Literal["input", "weight", "output"]], Field(min_length=1)]
+    holds: Annotated[list[Annotated[Role, _BY_VALUE]], Field(min_length=1)]
     read_bytes_per_cycle: Number[Positive]
     write_bytes_per_cycle: Number[Positive]
     shared_port: bool
@@ -140,7 +144,7 @@ class AcceleratorFile(_Strict):
     description: Text
     sources: dict[Word, SourceFile]
     clock_hz: Number[Positive]
-    control: Literal["programs", "sequencer"] = "sequencer"
+    control: Annotated[Control, _BY_VALUE] = Control.SEQUENCER
     levels: Annotated[dict[Word, LevelFile], Field(min_length=2, max_length=8)]
     array: ArrayFile
     vector_unit: VectorUnitFile | None = None

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from inferstack.core.errors import AcceleratorError
+from inferstack.hardware.c_constant import constant
 
 LARGEST_BYTES = 2**20
 NEEDED = ("DIM", "BANK_NUM", "BANK_ROWS", "ACC_ROWS", "MAX_BYTES")
 MOST = 2**24
+OPERAND_BITS = 8
 SRAM_PJ, SRAM_BYTES = 1.25, 8192
 """Energy per byte of an SRAM of 8 KiB; it grows with the square root of the capacity."""
 _DEFINE = re.compile(r"^\s*#\s*define\s+(\w+)(?:[ \t]+(.*?))?\s*(?://.*|/\*.*)?$", re.MULTILINE)
@@ -46,23 +48,22 @@ def machine_of_header(path: Path) -> dict[str, Any]:
 
 
 def _size(path: Path, name: str, defined: dict[str, str]) -> int:
-    """A macro's value: a whole number, or a product of whole numbers in brackets."""
+    """A macro's value: a constant expression of whole numbers and of other macros."""
     if name not in defined:
         raise AcceleratorError(
             f"{path}, {name}", "is not defined", need="#define " + ", ".join(NEEDED),
             hint="give the gemmini_params.h that Gemmini's generator writes",
         )  # fmt: skip
-    written = defined[name].strip()
-    inner = written[1:-1] if written.startswith("(") and written.endswith(")") else written
-    factors = [part.strip() for part in inner.split("*")]
-    if not all(re.fullmatch(r"[0-9]{1,9}", part) for part in factors):
+    try:
+        size = constant(name, defined)
+    except ValueError as failure:
         raise AcceleratorError(
-            f"{path}, {name}", "is no size", got=written or "nothing", need="a whole number"
-        )
-    size = math.prod(map(int, factors))
+            f"{path}, {name}", f"is no size: {failure}",
+            got=defined[name].strip()[:60] or "nothing", need="a whole number",
+        ) from None  # fmt: skip
     if not 1 <= size <= MOST:
         raise AcceleratorError(
-            f"{path}, {name}", "is out of range", got=size, need=f"1 to {MOST:,}"
+            f"{path}, {name}", "is out of range", got=f"{size:,}", need=f"1 to {MOST:,}"
         )
     return size
 
@@ -73,6 +74,11 @@ def _bits(path: Path, name: str, kind: str | None) -> int:
         raise AcceleratorError(
             f"{path}, {name}", "is no integer type", got=kind, need=f"typedef int8_t {name};",
             hint="machines here compute in integers",
+        )  # fmt: skip
+    if name == "elem_t" and int(found[1]) != OPERAND_BITS:
+        raise AcceleratorError(
+            f"{path}, {name}", "operands of this width are not modelled", got=kind, need="int8_t",
+            hint="schedules and programs here move operands of 8 bits, and sums of 32",
         )  # fmt: skip
     return int(found[1])
 
