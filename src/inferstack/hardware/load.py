@@ -82,14 +82,14 @@ def accelerator_of(content: Mapping[str, Any], path: Path) -> Accelerator:
     except ValidationError as failure:
         raise _explained(path, failure) from None
     sources, used = _collected(path, checked)
+    accelerator = _built(checked, sources)
+    check_description(path, accelerator)
     for key in checked.sources:
         if key not in used:
             raise AcceleratorError(
                 f"{path}, sources.{key}", "is the source of no number",
                 hint=f"write [value, {key}] where it is, or take it out",
             )  # fmt: skip
-    accelerator = _built(checked, sources)
-    check_description(path, accelerator)
     return accelerator
 
 
