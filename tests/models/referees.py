@@ -74,6 +74,10 @@ LATENT: dict[str, Any] = {
     "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4,
     "v_head_dim": 6, "moe_intermediate_size": 24,
 }  # fmt: skip
+TWO_BASES = {
+    "full_attention": {"rope_type": "default", "rope_theta": 1234.0},
+    "sliding_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 56.0},
+}
 DISTILLED = {
     "dim": 32, "n_heads": 4, "n_layers": 3, "hidden_dim": 40, "vocab_size": VOCABULARY,
     "max_position_embeddings": 40,
@@ -103,6 +107,20 @@ REFEREES = (
         "roformer", "narrow", unread=("pooler.", "encoder.embed_positions"), embedding_size=16
     ),
     _encoder("mpnet", pad_token_id=1),
+    _encoder("modernbert", pad_token_id=1, local_attention=6, global_attn_every_n_layers=2),
+    _encoder(
+        "modernbert",
+        "biases, types",
+        pad_token_id=1,
+        norm_bias=True,
+        attention_bias=True,
+        mlp_bias=True,
+        local_attention=7,
+        rope_parameters=TWO_BASES,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    _encoder("nomic_bert"),
+    _encoder("nomic_bert", "wide heads", head_dim=12),
     Referee(
         model_type="gpt2",
         more={"n_embd": 32, "n_head": 4, "n_layer": 3, "n_positions": 64, "vocab_size": VOCABULARY},

@@ -138,13 +138,15 @@ class FeedForward:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer. residual: what a branch is multiplied by before it is added."""
+    """One layer. residual: what a branch is multiplied by before it is added. attention_norm: of
+    norms in front of the branches, whether the attention has its own."""
 
     attention: Attention
     feed_forward: FeedForward
     norm: Norm
     arrangement: Arrangement = Arrangement.PRE
     residual: float | None = None
+    attention_norm: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

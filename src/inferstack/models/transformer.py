@@ -150,7 +150,8 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
                 "add", f"{name}.ffn_add", {"a": self._scaled(name, layer, both), "b": x}
             )
         before = kind in (Arrangement.PRE, Arrangement.SANDWICH)
-        normal = self.norm(f"{name}.attention_norm", norm, x) if before else x
+        normed = before and layer.attention_norm
+        normal = self.norm(f"{name}.attention_norm", norm, x) if normed else x
         made = self.attention(name, layer.attention, normal)
         x = self._joined(name, "attention", layer, made, x)
         normal = self.norm(f"{name}.ffn_norm", norm, x) if before else x
