@@ -152,6 +152,7 @@ def test_an_encoder_runs_in_both_kinds_of_numbers(folder: Path, tmp_path: Path) 
     assert (integer.save(tmp_path / "kept") / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_result_reports_and_runs(folder: Path, tmp_path: Path) -> None:
     result = ist.load(folder).optimize(
         SENTENCES, "gemmini", seq_len=16, check=1, out=tmp_path / "out"

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SOFTMAX, WOUT, W2, MHA = "QxK+softmax", "Wout+LayerNorm", "W2+LayerNorm", "MHA together"
 GREEDY, OPTIMAL, CHOICE = "b over a", "d over c", "e over c"
 BANDWIDTHS = (16, 8, 4)

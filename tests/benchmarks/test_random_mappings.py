@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CONVOLUTIONS = ("conv1", "3x3x512")
 MATMULS = ("base QKV", "large W1")
 EQUAL_MACS = ("MHA d=240", "conv1 at 56")

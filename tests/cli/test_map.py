@@ -46,6 +46,7 @@ def test_unfused_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["dram_bytes"] >= row["compulsory_dram_bytes"] for row in plan["rows"])
 
 
+@pytest.mark.slow
 def test_workers_and_no_time(capsys: pytest.CaptureFixture[str]) -> None:
     plans = []
     for more in ([], ["--workers", "2"]):

@@ -46,7 +46,11 @@ def table_bytes(graph: Graph, name: str) -> int:
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize(
-    "size", [(128, 384, 12, 1536), (512, 768, 12, 3072)], ids=["minilm", "base"]
+    "size",
+    [
+        pytest.param((128, 384, 12, 1536), id="minilm"),
+        pytest.param((512, 768, 12, 3072), id="base", marks=pytest.mark.slow),
+    ],
 )
 def test_cycles_of_every_matmul(size: tuple[int, int, int, int], machine: str) -> None:
     """Within 5 %, mean within 1 %; bytes and energy are the simulator's own."""

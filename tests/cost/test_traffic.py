@@ -112,10 +112,21 @@ def counted(mapping: Mapping, wanted: Contraction, machine: Accelerator) -> dict
     return {key: (a.read_bytes, a.written_bytes) for key, a in moved.items() if a.total_bytes}
 
 
-@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_traffic_equals_the_interpreter(problem: tuple[Mapping, Contraction, Accelerator]) -> None:
-    mapping, wanted, machine = problem
+    check_traffic(*problem)
+
+
+@pytest.mark.slow
+@settings(max_examples=4000, suppress_health_check=list(HealthCheck))
+@given(problems())
+def test_traffic_of_more_nests(problem: tuple[Mapping, Contraction, Accelerator]) -> None:
+    check_traffic(*problem)
+
+
+def check_traffic(mapping: Mapping, wanted: Contraction, machine: Accelerator) -> None:
+    """The model's transfers and bytes, against the loops run element by element."""
     oracle = Interpreter(mapping, wanted, machine)
     expected = {key: (read // 8, written // 8) for key, (read, written) in oracle.bits().items()}
     assert counted(mapping, wanted, machine) == expected

@@ -46,6 +46,7 @@ def test_several_processes_find_what_one_finds(tmp_path: Path) -> None:
     assert later.unproven == 0
 
 
+@pytest.mark.slow
 def test_what_fails_in_another_process_fails_here() -> None:
     """Three dimensions share an index: such a search is refused."""
     plain = convolution(n=4, c=1, p=4, q=4, r=3, s=3)

@@ -75,6 +75,7 @@ def test_choices(objective: str, pinned: Pins) -> None:
         "a batch": (layer(12, 16, 4, 24, batch=2, kv_heads=2), machine(2**12)),
         "host": (layer(16, 16, 2, 32), hosted()),
         "bottleneck": (bottleneck(4, 12), machine(2**12)),
+        "nothing kept": (layer(12, 16, 2, 24), replace(machine(2**12), forwards_to=())),
     }
     for name, (graph, accelerator) in cases.items():
         searcher = Searcher(objective, perfect=True)
@@ -85,10 +86,7 @@ def test_choices(objective: str, pinned: Pins) -> None:
         whole = plan(kernels, accelerator, searcher)
         assert not isinstance(whole, Infeasible)
         found[name] = [
-            [
-                [g.kernels, g.tile.rows, g.tile.by_head, g.tile.columns, g.pinned]
-                for g in made.groups
-            ],
+            [[g.kernels, g.level, plain(g.tile), g.pinned] for g in made.groups],
             [g.cycles for g in made.groups],
             [g.energy_pj for g in made.unfused],
             plain(made.proof),
