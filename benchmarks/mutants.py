@@ -20,6 +20,7 @@ import json
 import os
 import queue
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -64,16 +65,10 @@ class Tests:
     callers: dict[str, set[str]] = field(default_factory=dict)
 
     def entering(self, mutant: Mutant) -> list[str]:
-        """Tests that enter the changed function, or else what calls it, or else its module."""
-        wanted = {f"{mutant.path}::{mutant.function}"}
-        found = self._entering(wanted) if mutant.function else []
-        if not found and mutant.function:
-            seen, left = set(wanted), deque([mutant.function.rpartition(".")[2]])
-            while left:
-                for caller in self.callers.get(left.popleft(), set()) - seen:
-                    seen.add(caller)
-                    left.append(caller.rpartition("::")[2].rpartition(".")[2])
-            found = self._entering(seen)
+        """Tests that enter the changed function, or else what names it, or else its module."""
+        found = self._entering({f"{mutant.path}::{mutant.function}"}) if mutant.function else []
+        if not found:
+            found = self._entering(self._naming(mutant.function.rpartition(".")[2] or mutant.text))
         if not found:
             found = [
                 name
@@ -82,6 +77,15 @@ class Tests:
             ]
         own = f"tests/{mutant.path.partition('/')[0]}/"
         return sorted(found, key=lambda name: (not name.startswith(own), self.seconds[name]))
+
+    def _naming(self, start: str) -> set[str]:
+        """The functions that name what a text begins with, and those that name these."""
+        seen, left = set[str](), deque([re.split(r"\W", start)[0]])
+        while left:
+            for caller in self.callers.get(left.popleft(), set()) - seen:
+                seen.add(caller)
+                left.append(caller.rpartition("::")[2].rpartition(".")[2])
+        return seen
 
     def _entering(self, wanted: set[str]) -> list[str]:
         return [name for name, functions in self.functions.items() if functions & wanted]
@@ -262,7 +266,7 @@ def drawn(seed: int, only: str) -> Iterator[Mutant]:
 
 def reason(mutant: Mutant) -> str | None:
     """Why no test can tell the mutant from the code; None where one should."""
-    return EQUIVALENT.get((mutant.path, mutant.function, mutant.change))
+    return EQUIVALENT.get((mutant.path, mutant.text, mutant.change))
 
 
 def chosen(count: int, seed: int, only: str) -> tuple[list[Mutant], list[Mutant]]:

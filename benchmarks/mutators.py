@@ -46,12 +46,13 @@ NO_CODE = ("__repr__", "__slots__", "__all__")
 class Mutant:
     """One change. path: from the root of the package. function: qualified, "" at the top level.
 
-    start, end: of what is replaced, in bytes of the file. before, after: source, for people.
+    text: of the line. start, end: of what is replaced, in bytes of the file. before, after: source.
     """
 
     path: str
     function: str
     line: int
+    text: str
     kind: str
     start: int
     end: int
@@ -188,6 +189,7 @@ class _Places:
                         path=self.path,
                         function=".".join(scope),
                         line=node.lineno,
+                        text=self.source.splitlines()[node.lineno - 1].strip(),
                         kind=kind,
                         start=start,
                         end=end,
