@@ -78,6 +78,11 @@ TWO_BASES = {
     "full_attention": {"rope_type": "default", "rope_theta": 1234.0},
     "sliding_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 56.0},
 }
+DISENTANGLED: dict[str, Any] = {
+    "relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm",
+    "share_att_key": True, "pos_att_type": "p2c|c2p", "position_biased_input": False,
+    "max_position_embeddings": 20,
+}  # fmt: skip
 DISTILLED = {
     "dim": 32, "n_heads": 4, "n_layers": 3, "hidden_dim": 40, "vocab_size": VOCABULARY,
     "max_position_embeddings": 40,
@@ -118,6 +123,25 @@ REFEREES = (
         local_attention=7,
         rope_parameters=TWO_BASES,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    _encoder("deberta-v2", relative_attention=False),
+    _encoder("deberta-v2", "v3", **DISENTANGLED),
+    _encoder("deberta-v2", "few buckets", **{**DISENTANGLED, "position_buckets": 4}),
+    _encoder(
+        "deberta-v2",
+        "no buckets, narrow words",
+        type_vocab_size=2,
+        embedding_size=16,
+        relative_attention=True,
+        max_relative_positions=6,
+        pos_att_type=["p2c", "c2p"],
+    ),
+    _encoder(
+        "deberta-v2",
+        "to positions alone",
+        relative_attention=True,
+        pos_att_type="c2p",
+        position_buckets=6,
     ),
     _encoder("nomic_bert"),
     _encoder("nomic_bert", "wide heads", head_dim=12),
@@ -209,7 +233,7 @@ def saved(referee: Referee, folder: Path) -> Any:
             noise = torch.randn(parameter.shape, generator=generator)
             plain = parameter.dim() == 1 and not name.endswith("bias")
             parameter.copy_(noise * 0.2 + (1.0 if plain else 0.0))
-    model.eval()
+    model.eval().requires_grad_(False)
     model.save_pretrained(folder)
     return model
 

@@ -53,6 +53,7 @@ def test_other_values_of_nomics_keys_are_refused(key: str, value: object) -> Non
         ("mpnet-base", "relative_attention_num_buckets", 64),
         ("mpnet-base", "pad_token_id", 0),
         ("roformer-chinese-base", "rotary_value", True),
+        ("deberta-v3-base", "attention_head_size", 32),
         ("electra-base", "position_embedding_type", "relative_key"),
     ],
 )
@@ -73,3 +74,16 @@ def test_layer_types_of_modernbert_that_make_no_sense_are_refused(said: object) 
     }  # fmt: skip
     with pytest.raises(CheckpointError, match="layer_types makes no sense"):
         described("modernbert", content)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "what"),
+    [
+        ("conv_kernel_size", 3, "a convolution behind the first layer is not supported"),
+        ("pos_att_type", "p2c|p2p", "pos_att_type is not supported"),
+    ],
+)
+def test_what_deberta_has_and_we_lack_is_refused(key: str, value: object, what: str) -> None:
+    content = next(dict(one.config) for one in named_models() if one.name == "deberta-v3-base")
+    with pytest.raises(CheckpointError, match=what):
+        described("deberta_v2", {**content, key: value})

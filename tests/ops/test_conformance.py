@@ -143,6 +143,23 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     "dispatch": [
         example({"x": real(2, 3, 4), "routes": ROUTES}, "x routes", unread="routes", active=2)
     ],
+    "distance_scores": [
+        example({"x": real(2, 3, 5, 5), "by_row": real(2, 3, 5, 6)}, "x by_row", unread="by_row"),
+        example(
+            {"x": real(2, 3, 9, 9), "by_row": real(2, 3, 9, 8)},
+            "x by_row",
+            unread="by_row",
+            buckets=4,
+            longest=9,
+            of_keys=True,
+        ),
+        example(
+            {"x": real(2, 3, 5, 5), "by_row": real(2, 3, 5, 10)},
+            "x by_row",
+            unread="by_row",
+            ahead=True,
+        ),
+    ],
     "embedding": [
         example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids", unread="table"),
         example({"table": int8(9, 4), "ids": ids(2, 5, below=9)}, "ids", unread="table"),
@@ -268,6 +285,9 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     ],
     "swiglu_clamped": [
         example({"gate": 5 * real(2, 3, 4), "x": 5 * real(2, 3, 4, seed=1)}, "gate x")
+    ],
+    "spread_batch": [
+        example({"x": real(3, 4), "like": real(2, 5, 4)}, "like", unread="like"),
     ],
     "tanh": [example({"x": real(2, 3, 4)}, "x")],
 }

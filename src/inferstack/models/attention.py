@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inferstack.models.blocks import ATTENTION, OTHER, PROJECTION
-from inferstack.models.described import DescribedBuilder
 from inferstack.models.description import Attention, Latent
+from inferstack.models.relative import RelativeBlock
 from inferstack.models.rotary import Rotary
 
 
-class AttentionBlock(DescribedBuilder):
+class AttentionBlock(RelativeBlock):
     """Projections, positions, scores, softmax, context."""
 
     def attention(self, name: str, of: Attention, x: str) -> str:
@@ -106,6 +106,8 @@ class AttentionBlock(DescribedBuilder):
             {**numbers, "scale": scale},
             part=ATTENTION,
         )
+        if of.disentangled is not None:
+            scores = self.disentangled(name, of, scores, query, keys)
         if of.softcap is not None:
             scores = self.add("softcap", f"{name}.softcap", {"x": scores}, {"cap": of.softcap})
         if of.alibi:

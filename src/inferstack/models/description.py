@@ -53,6 +53,26 @@ class Buckets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disentangled:
+    """Learned vectors of distances, `rows` in one table for all layers, with half of the rows to
+    each side, that queries and keys are scored with.
+
+    to_position: the query with the distance as a key; from_position: the distance as a query with
+    the key. shared: the projections of query and key serve the distances too; key_bias: of their
+    own. buckets, longest: see the operator `distance_scores`; 0 for none. norm: of the table.
+    """
+
+    rows: int
+    buckets: int
+    longest: int
+    to_position: bool
+    from_position: bool
+    shared: bool
+    key_bias: bool = True
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
     """heads: of the query; kv_heads: of key and value, each of which serves several. width: of a
     head.
@@ -82,6 +102,7 @@ class Attention:
     sinks: bool = False
     clip: float | None = None
     latent: Latent | None = None
+    disentangled: Disentangled | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
