@@ -15,7 +15,7 @@ import inferstack.models.families
 from inferstack.core.errors import UnknownNameError
 from inferstack.core.plugins import discover
 from inferstack.ir.graph import Graph
-from inferstack.models.names import Names
+from inferstack.models.names import Names, Stacks
 from inferstack.models.scenario import Phase, Scenario
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class HuggingFaceForm(Protocol):
     def read_config(self, where: str, content: Mapping[str, object]) -> Any:
         """The architecture's config of config.json's content. Raises CheckpointError."""
 
-    def names(self, config: Any) -> Names:
+    def names(self, config: Any) -> Names | Stacks:
         """What the file calls the weights."""
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import TensorRole
 from inferstack.models.blocks import ATTENTION, OTHER, PROJECTION
 from inferstack.models.description import Attention, Latent
 from inferstack.models.relative import RelativeBlock
 from inferstack.models.rotary import Rotary
+from inferstack.models.scenario import Phase
 
 
 class AttentionBlock(RelativeBlock):
@@ -71,6 +74,29 @@ class AttentionBlock(RelativeBlock):
             f"{name}.output", context, columns, hidden, PROJECTION, bias=of.output_bias
         )
 
+    def cross_attention(self, name: str, of: Attention, x: str) -> str:
+        """Attention to what the encoder made; its keys and values are made once, with the prompt."""
+        hidden, scenario = self.description.hidden, self.scenario
+        wide, narrow = of.heads * of.width, of.kv_heads * of.width
+        key_bias = of.bias if of.key_bias is None else of.key_bias
+        query = self.dense(f"{name}.cross_query", x, hidden, wide, PROJECTION, bias=of.bias)
+        made = []
+        for slot, bias in (("key", key_bias), ("value", of.bias)):
+            own = f"{name}.cross_{slot}"
+            if scenario.phase is Phase.PREFILL:
+                self.dense(own, "source", hidden, narrow, PROJECTION, bias=bias)
+                self.remembered.append(own)
+                made.append(own)
+                continue
+            shape = (scenario.batch, scenario.source_tokens or scenario.attended_tokens, narrow)
+            cache = f"{own}_cache"
+            made.append(self.builder.tensor(cache, shape, DType.FLOAT32, TensorRole.CACHE))
+        operands = (query, made[0], made[1])
+        context = self._attended(f"{name}.cross", of, operands, mask="source_mask")
+        return self.dense(
+            f"{name}.cross_output", context, wide, hidden, PROJECTION, bias=of.output_bias
+        )
+
     def _clipped(self, x: str, limit: float) -> str:
         return self.add("clip", f"{x}_clip", {"x": x}, {"limit": limit})
 
@@ -95,7 +121,10 @@ class AttentionBlock(RelativeBlock):
         inputs = {"x": x, "gamma": self.weight(f"{name}.gamma", width)}
         return self.add(norm.kind, name, inputs, {"epsilon": norm.epsilon, "width": width})
 
-    def _attended(self, name: str, of: Attention, operands: tuple[str, str, str]) -> str:
+    def _attended(
+        self, name: str, of: Attention, operands: tuple[str, str, str], mask: str | None = None
+    ) -> str:
+        """mask: over the keys, of attention that sees all of them."""
         query, keys, values = operands
         numbers = {"heads": of.heads, "kv_heads": of.kv_heads}
         scale = of.width**-0.5 if of.scale is None else of.scale
@@ -119,11 +148,12 @@ class AttentionBlock(RelativeBlock):
             inputs = {"x": scores, "table": table}
             scores = self.add("position_bias", f"{name}.position_bias", inputs, says)
         inputs = {"x": scores}
-        if not self.description.causal:
-            inputs["mask"] = "mask"
+        causal = self.description.causal and mask is None
+        if not causal:
+            inputs["mask"] = mask or "mask"
         if of.sinks:
             inputs["sinks"] = self.weight(f"{name}.sinks", of.heads)
-        seen: dict[str, bool | int] = {"causal": self.description.causal}
+        seen: dict[str, bool | int] = {"causal": causal}
         if of.window is not None:
             seen["window"] = of.window
         probabilities = self.add("softmax", f"{name}.softmax", inputs, seen, part=OTHER)

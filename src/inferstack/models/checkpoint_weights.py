@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
-from inferstack.models.names import Names, StoredWeight
+from inferstack.models.names import Names, Stacks, StoredWeight
 from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ EXPERT = "{e}"
 class CheckpointWeights:
     """Values by the graph's names; remembers which tensors of the file were asked for."""
 
-    def __init__(self, folder: Path, names: Names) -> None:
+    def __init__(self, folder: Path, names: Names | Stacks) -> None:
         self.folder, self.names = folder, names
         self.files = _files(folder)
         self.asked: set[str] = set()

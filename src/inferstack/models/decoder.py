@@ -22,15 +22,21 @@ if TYPE_CHECKING:
 PHASES = (Phase.PREFILL, Phase.DECODE)
 FINAL_NORM = "final_norm"
 LOGITS = "logits"
+CROSS = ".cross_"
+"""In the names of keys and values of what an encoder made."""
 
 
 def caches_of(graph: Graph, results: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """The caches to feed to the next pass, out of the results of a pass of `graph`."""
+    """The caches to feed to the next pass, out of the results of a pass of `graph`. Those of what
+    an encoder made come out of the prompt's pass alone, and stay."""
     _, _, *remembered = graph.outputs
-    return {
+    crossed = [name for name in remembered if CROSS in name]
+    own = [name for name in remembered if CROSS not in name]
+    found = {
         f"layer{index // 2}.{'value' if index % 2 else 'key'}_cache": results[name]
-        for index, name in enumerate(remembered)
+        for index, name in enumerate(own)
     }
+    return found | {f"{name}_cache": results[name] for name in crossed}
 
 
 def check_scenario(

@@ -9,15 +9,23 @@ from inferstack.models.blocks import OTHER, BlockBuilder
 from inferstack.models.description import Description, Norm
 from inferstack.models.scenario import Phase, Scenario
 
+WORDS = "embedding.word"
+"""The table of words, which several stacks share."""
+
 
 class DescribedBuilder(BlockBuilder):
-    """Builds blocks of `description` for `scenario`."""
+    """Builds blocks of `description` for `scenario`. stack: in front of the names of weights."""
 
     def __init__(
-        self, name: str, description: Description, scenario: Scenario, weights: WeightSource
+        self,
+        name: str,
+        description: Description,
+        scenario: Scenario,
+        weights: WeightSource,
+        stack: str = "",
     ) -> None:
         super().__init__(name, weights)
-        self.description, self.scenario = description, scenario
+        self.description, self.scenario, self.stack = description, scenario, stack
         self.remembered: list[str] = []
 
     def weight(self, name: str, *shape: int) -> str:
@@ -25,6 +33,8 @@ class DescribedBuilder(BlockBuilder):
         of_layer = name.startswith("layer")
         if self.description.shared and of_layer:
             name = f"layer0.{name.partition('.')[2]}"
+        if name != WORDS:
+            name = f"{self.stack}{name}"
         if self.description.shared or not of_layer:
             self.builder.shared.add(name)
         if name in self.builder.tensors:

@@ -160,11 +160,13 @@ class FeedForward:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """One layer. residual: what a branch is multiplied by before it is added. attention_norm: of
-    norms in front of the branches, whether the attention has its own."""
+    norms in front of the branches, whether the attention has its own. cross: attention to what an
+    encoder made, between the two branches and with a norm and residual of its own."""
 
     attention: Attention
     feed_forward: FeedForward
     norm: Norm
+    cross: Attention | None = None
     arrangement: Arrangement = Arrangement.PRE
     residual: float | None = None
     attention_norm: bool = True
@@ -173,11 +175,14 @@ class Layer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionTable:
     """rows: of the table. skipped: rows in front of position 0 (OPT: 2). padding_id: RoBERTa's
-    rule, padding keeps that row and the others count up behind it; -1 for the usual one."""
+    rule, padding keeps that row and the others count up behind it; -1 for the usual one. sinusoid:
+    of a table that is computed, not learned: the exponent's divisor is the number of pairs ("pairs")
+    or one less ("pairs less one"); sines stand in front of cosines."""
 
     rows: int
     skipped: int = 0
     padding_id: int = -1
+    sinusoid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +257,40 @@ class Description:
             counts[layer] = counts.get(layer, 0) + 1
         return tuple(counts.items())
 
+    @property
+    def crosses(self) -> bool:
+        """Whether it attends to what an encoder made."""
+        return any(layer.cross is not None for layer in self.layers)
+
     def numbered(self) -> Iterator[tuple[int, Layer]]:
         """The layers with their numbers."""
         return iter(enumerate(self.layers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoder:
+    """Two stacks with one table of words: what the encoder makes of a source, each layer of the
+    decoder reads. Weights of the decoder's own begin with "decoder."."""
+
+    encoder: Description
+    decoder: Description
+
+    @property
+    def depth(self) -> int:
+        """Layers of both."""
+        return self.encoder.depth + self.decoder.depth
+
+    @property
+    def hidden(self) -> int:
+        """Width of the hidden state."""
+        return self.decoder.hidden
+
+    @property
+    def vocabulary(self) -> int:
+        """Words."""
+        return self.decoder.vocabulary
+
+    @property
+    def longest_sequence(self) -> int:
+        """Tokens that both have positions for."""
+        return min(self.encoder.longest, self.decoder.longest)

@@ -14,9 +14,9 @@ from typing import ClassVar
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import HuggingFaceForm, WeightSource
 from inferstack.models.config_file import ConfigFile
-from inferstack.models.description import Description
+from inferstack.models.description import Description, EncoderDecoder
 from inferstack.models.named import configs_of
-from inferstack.models.names import Names
+from inferstack.models.names import DECODER_STACK, Names, Stacks
 from inferstack.models.scenario import Phase, Scenario
 from inferstack.models.transformer import transformer
 
@@ -75,4 +75,60 @@ class Family(ABC):
             weights,
             unrolled=unrolled,
             beyond_positions=beyond_positions,
+        )
+
+
+class EncoderDecoderFamily(ABC):
+    """Models of two stacks. The encoder encodes; prompt and steps are the decoder's."""
+
+    model_types: ClassVar[frozenset[str]]
+    phases: tuple[Phase, ...] = (*DECODER, *ENCODER)
+    sees_tokens = True
+    reads_weights = True
+
+    @abstractmethod
+    def describe(self, file: ConfigFile) -> EncoderDecoder:
+        """The model of a config.json; refuses what it would have to ignore (CheckpointError)."""
+
+    @abstractmethod
+    def names(self, description: EncoderDecoder) -> Stacks:
+        """What the file calls the weights of both."""
+
+    @property
+    def hugging_face(self) -> HuggingFaceForm | None:
+        """The family reads its own folders."""
+        return self
+
+    @cached_property
+    def presets(self) -> Mapping[str, EncoderDecoder]:
+        """The models that people know by a name: see `models.named`."""
+        return {
+            name: self.describe(ConfigFile(name, config))
+            for name, config in configs_of(self.model_types).items()
+        }
+
+    def read_config(self, where: str, content: Mapping[str, object]) -> EncoderDecoder:
+        """See `HuggingFaceForm`."""
+        return self.describe(ConfigFile(where, content))
+
+    def build(
+        self,
+        name: str,
+        config: EncoderDecoder,
+        scenario: Scenario,
+        weights: WeightSource,
+        *,
+        unrolled: bool,
+        beyond_positions: bool = False,
+    ) -> Graph:
+        """See `Architecture`."""
+        encodes = scenario.phase is Phase.ENCODE
+        return transformer(
+            name,
+            config.encoder if encodes else config.decoder,
+            scenario,
+            weights,
+            unrolled=unrolled,
+            beyond_positions=beyond_positions,
+            stack="" if encodes else DECODER_STACK,
         )

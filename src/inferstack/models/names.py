@@ -120,6 +120,34 @@ class Names:
         return None
 
 
+DECODER_STACK = "decoder."
+"""In front of the decoder's own weights, of a model of two stacks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stacks:
+    """The names of an encoder's weights, and of a decoder's."""
+
+    encoder: Names
+    decoder: Names
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What a file may put before every name."""
+        return self.encoder.prefixes
+
+    def stored(self, weight: str) -> StoredWeight:
+        """Where the file keeps the weight that the graph calls `weight`."""
+        if weight.startswith(DECODER_STACK):
+            return self.decoder.stored(weight.removeprefix(DECODER_STACK))
+        return self.encoder.stored(weight)
+
+    def layer_of(self, name: str) -> int | None:
+        """The number of the layer that a tensor of the file belongs to, in its stack."""
+        found = self.encoder.layer_of(name)
+        return self.decoder.layer_of(name) if found is None else found
+
+
 def qkv(heads: int, kv_heads: int, width: int, groups: int = 1) -> dict[str, Part]:
     """Query, key and value side by side in one tensor, or so in each of `groups` of heads."""
     sizes = (heads * width // groups, kv_heads * width // groups, kv_heads * width // groups)

@@ -34,7 +34,8 @@ class Scenario:
     """One pass over `batch` sequences.
 
     new_tokens: tokens that this pass computes, per sequence. context_tokens: earlier tokens, whose
-    keys and values come out of the cache; attention sees both. Encoders have none.
+    keys and values come out of the cache; attention sees both. Encoders have none. source_tokens:
+    of what a decoder reads of its encoder; 0 is as many as it attends to of its own.
     Raises InputError for sizes that make no sense.
     """
 
@@ -42,9 +43,15 @@ class Scenario:
     batch: int
     new_tokens: int
     context_tokens: int = 0
+    source_tokens: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("batch", 1), ("new_tokens", 1), ("context_tokens", 0)):
+        for name, least in (
+            ("batch", 1),
+            ("new_tokens", 1),
+            ("context_tokens", 0),
+            ("source_tokens", 0),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise InputError("scenario", f"{name} is no whole number", got=repr(value))

@@ -14,7 +14,7 @@ from inferstack.models.architecture import WeightSource
 from inferstack.models.attention import AttentionBlock
 from inferstack.models.blocks import EMBEDDING, HEAD, OTHER
 from inferstack.models.decoder import FINAL_NORM, LOGITS, check_scenario
-from inferstack.models.description import Arrangement, Description, Layer
+from inferstack.models.description import Arrangement, Description, Layer, PositionTable
 from inferstack.models.feed_forward import FeedForwardBlock
 from inferstack.models.scenario import Phase, Scenario
 
@@ -27,13 +27,17 @@ def transformer(
     *,
     unrolled: bool,
     beyond_positions: bool = False,
+    stack: str = "",
 ) -> Graph:
-    """See `Architecture.build`. Raises InputError for what the model cannot do."""
+    """See `Architecture.build`. Raises InputError for what the model cannot do.
+
+    stack: in front of the names of its weights, where several stacks make a model.
+    """
     if description.causal:
         check_scenario(name, scenario, description.longest, beyond_positions=beyond_positions)
     else:
         _check_encoder(name, scenario, description.longest, beyond_positions=beyond_positions)
-    return _Transformer(name, description, scenario, weights).graph(unrolled=unrolled)
+    return _Transformer(name, description, scenario, weights, stack).graph(unrolled=unrolled)
 
 
 def _check_encoder(name: str, scenario: Scenario, longest: int, *, beyond_positions: bool) -> None:
@@ -58,14 +62,30 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
     """Adds the blocks of a description one after the other."""
 
     def __init__(
-        self, name: str, description: Description, scenario: Scenario, weights: WeightSource
+        self,
+        name: str,
+        description: Description,
+        scenario: Scenario,
+        weights: WeightSource,
+        stack: str,
     ) -> None:
-        super().__init__(name, description, scenario, weights)
+        super().__init__(name, description, scenario, weights, stack)
         kinds = ("token_type_ids",) if description.embedding.token_types else ()
         masks = () if description.causal else ("mask",)
         for slot in ("ids", *kinds, *masks):
             shape = (scenario.batch, scenario.new_tokens)
             self.builder.tensor(slot, shape, DType.INT64, TensorRole.INPUT)
+        if description.crosses:
+            self._source()
+
+    def _source(self) -> None:
+        """What the encoder made, which a prompt reads, and which of it is no padding."""
+        scenario = self.scenario
+        shape = (scenario.batch, scenario.source_tokens or scenario.attended_tokens)
+        if scenario.phase is Phase.PREFILL:
+            hidden = (*shape, self.description.hidden)
+            self.builder.tensor("source", hidden, DType.FLOAT32, TensorRole.INPUT)
+        self.builder.tensor("source_mask", shape, DType.INT64, TensorRole.INPUT)
 
     def graph(self, *, unrolled: bool) -> Graph:
         """The whole model; without unrolled one layer of each kind."""
@@ -122,12 +142,20 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         # A longer table only ever stands for an absent one: see `beyond_positions`.
         rows = max(positions.rows, scenario.new_tokens + first)
         name = "embedding.position"
-        data = self.weights(name, (rows, width))
+        if positions.sinusoid is not None:
+            data = sinusoids(rows, width, positions)
+            self.builder.tensor(name, (rows, width), DType.FLOAT32, TensorRole.CONSTANT, data)
+            return self._added_positions(x, name, attributes)
+        data = self.weights(f"{self.stack}{name}", (rows, width))
         for other, count in embedding.first_rows if data is not None else ():
             added = self.weights(other, (count, width))
             assert added is not None, "a source has all weights or none"
             data = data + added[0]
-        table = self.builder.tensor(name, (rows, width), DType.FLOAT32, TensorRole.WEIGHT, data)
+        name = f"{self.stack}{name}"
+        self.builder.tensor(name, (rows, width), DType.FLOAT32, TensorRole.WEIGHT, data)
+        return self._added_positions(x, name, attributes)
+
+    def _added_positions(self, x: str, table: str, attributes: dict[str, int]) -> str:
         inputs = {"table": table, "ids": "ids"}
         found = self.add(
             "position_embedding", "embedding.positions", inputs, attributes, part=EMBEDDING
@@ -154,6 +182,10 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         normal = self.norm(f"{name}.attention_norm", norm, x) if normed else x
         made = self.attention(name, layer.attention, normal)
         x = self._joined(name, "attention", layer, made, x)
+        if layer.cross is not None:
+            normal = self.norm(f"{name}.cross_norm", norm, x) if before else x
+            made = self.cross_attention(name, layer.cross, normal)
+            x = self._joined(name, "cross", layer, made, x)
         normal = self.norm(f"{name}.ffn_norm", norm, x) if before else x
         made = self.feed_forward(name, layer.feed_forward, normal)
         return self._joined(name, "ffn", layer, made, x)
@@ -199,3 +231,20 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         if head.softcap is not None:
             x = self.add("softcap", LOGITS, {"x": x}, {"cap": head.softcap}, part=HEAD)
         return x
+
+
+def sinusoids(rows: int, width: int, positions: PositionTable) -> npt.NDArray[np.float32]:
+    """A computed table (rows, width): sines, then cosines, of falling frequencies.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5, its columns in another order.
+    """
+    import numpy as np
+
+    pairs = width // 2
+    less = 1 if positions.sinusoid == "pairs less one" else 0
+    frequencies = 10000.0 ** -(np.arange(pairs) / (pairs - less))
+    angles = np.arange(rows)[:, None] * frequencies
+    table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    if positions.padding_id >= 0:
+        table[positions.padding_id] = 0
+    return table.astype(np.float32)
