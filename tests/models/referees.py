@@ -215,6 +215,40 @@ REFEREES = (
 )
 
 
+def _both(model_type: str, note: str = "", **more: Any) -> Referee:
+    bart = {
+        "d_model": 32, "vocab_size": VOCABULARY, "max_position_embeddings": 40, "pad_token_id": 1,
+        "decoder_start_token_id": 2, "encoder_layers": 2, "decoder_layers": 3,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 2, "encoder_ffn_dim": 40,
+        "decoder_ffn_dim": 48,
+    }  # fmt: skip
+    auto = "AutoModelForSeq2SeqLM"
+    return Referee(model_type=model_type, more={**bart, **more}, auto=auto, note=note)
+
+
+def _t5(model_type: str, note: str = "", **more: Any) -> Referee:
+    sizes = {
+        "d_model": 32, "d_kv": 6, "d_ff": 40, "num_layers": 2, "num_decoder_layers": 3,
+        "num_heads": 4, "vocab_size": VOCABULARY, "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 9, "decoder_start_token_id": 0,
+    }  # fmt: skip
+    auto = "AutoModelForSeq2SeqLM"
+    return Referee(model_type=model_type, more={**sizes, **more}, auto=auto, note=note)
+
+
+TWO_STACKS = (
+    _t5("t5"),
+    _t5("t5", "gated", feed_forward_proj="gated-gelu"),
+    _t5("mt5"),
+    _both("bart"),
+    _both("bart", "scaled words", scale_embedding=True),
+    _both("mbart"),
+    _both("pegasus", activation_function="relu"),
+    _both("marian", activation_function="swish", scale_embedding=True),
+    _both("m2m_100"),
+)
+
+
 def saved(referee: Referee, folder: Path) -> Any:
     """The model with random weights, large enough that a wrong one shows; also in the folder."""
     import torch
@@ -226,10 +260,8 @@ def saved(referee: Referee, folder: Path) -> Any:
     model = getattr(transformers, referee.auto).from_config(config)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        tensors = [*model.named_parameters(), *learned_buffers(model)]
-        for name, parameter in tensors:
-            if isinstance(parameter, torch.nn.Parameter) and not parameter.requires_grad:
-                continue
+        learned = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        for name, parameter in [*learned, *learned_buffers(model)]:
             noise = torch.randn(parameter.shape, generator=generator)
             plain = parameter.dim() == 1 and not name.endswith("bias")
             parameter.copy_(noise * 0.2 + (1.0 if plain else 0.0))
@@ -240,7 +272,8 @@ def saved(referee: Referee, folder: Path) -> Any:
 
 def learned_buffers(model: Any) -> list[tuple[str, Any]]:
     """Values that training finds and that are no parameters."""
-    return [(n, b) for n, b in model.named_buffers() if n.endswith("e_score_correction_bias")]
+    ends = ("e_score_correction_bias", "final_logits_bias")
+    return [(n, b) for n, b in model.named_buffers() if n.endswith(ends)]
 
 
 def read_parameters(referee: Referee, model: Any) -> int:

@@ -101,10 +101,16 @@ def test_a_prompt_in_two_pieces_equals_one_prefill(family: str) -> None:
 @pytest.mark.parametrize("model", named_models(), ids=lambda model: model.name)
 def test_models_have_the_published_number_of_parameters(model: NamedModel) -> None:
     architecture, _ = architecture_of(model.name)
-    scenario = Scenario(phase=architecture.phases[-1], batch=1, new_tokens=1)
-    graph = build(model.name, scenario, unrolled=True)
-    sizes = (t.elements for t in graph.tensors.values() if t.role is TensorRole.WEIGHT)
-    assert model.parameters in (None, sum(sizes))
+    sizes = {
+        name: tensor.elements
+        for phase in architecture.phases
+        for graph in [
+            build(model.name, Scenario(phase=phase, batch=1, new_tokens=1), unrolled=True)
+        ]
+        for name, tensor in graph.tensors.items()
+        if tensor.role is TensorRole.WEIGHT
+    }
+    assert model.parameters in (None, sum(sizes.values()))
 
 
 @pytest.mark.parametrize("family", TINY)

@@ -61,7 +61,8 @@ class Model:
     def tasks(self) -> tuple[Task, ...]:
         """What it can do, the usual one first."""
         if Phase.DECODE in self.architecture.phases:
-            return (Task.GENERATE, Task.PREFILL, Task.DECODE)
+            encodes = (Task.ENCODE,) if Phase.ENCODE in self.architecture.phases else ()
+            return (Task.GENERATE, Task.PREFILL, Task.DECODE, *encodes)
         return (Task.ENCODE,)
 
 
@@ -96,7 +97,8 @@ class Workload:
         return self.model.architecture.build(
             self.model.name,
             self.model.config,
-            scenario,
+            # What a decoder reads of its encoder is as long as the whole of its own.
+            replace(scenario, source_tokens=self.tokens),
             no_weights,
             unrolled=False,
             beyond_positions=True,

@@ -75,7 +75,7 @@ class AttentionBlock(RelativeBlock):
         )
 
     def cross_attention(self, name: str, of: Attention, x: str) -> str:
-        """Attention to what the encoder made; its keys and values are made once, with the prompt."""
+        """Attention to what the encoder made; its keys and values come with the prompt."""
         hidden, scenario = self.description.hidden, self.scenario
         wide, narrow = of.heads * of.width, of.kv_heads * of.width
         key_bias = of.bias if of.key_bias is None else of.key_bias

@@ -56,14 +56,15 @@ class CheckpointWeights:
         needed = as_stored
         if place.part is not None:
             needed = (*as_stored[:axis], place.part.outputs, *as_stored[axis + 1 :])
-        if (got := file.tensors[stored].shape) != needed:
+        got = file.tensors[stored].shape
+        if got != needed and got != (1, *needed):
             raise CheckpointError(
                 f"{file.path}, tensor {printable(stored)}",
                 "has another shape than config.json says",
                 got=got,
                 need=needed,
             )
-        values = file.float32(stored)
+        values = file.float32(stored).reshape(needed)
         if place.part is not None:
             values = np.moveaxis(place.part.of(np.moveaxis(values, axis, 0)), 0, axis)
         if place.offset:

@@ -176,8 +176,8 @@ class Layer:
 class PositionTable:
     """rows: of the table. skipped: rows in front of position 0 (OPT: 2). padding_id: RoBERTa's
     rule, padding keeps that row and the others count up behind it; -1 for the usual one. sinusoid:
-    of a table that is computed, not learned: the exponent's divisor is the number of pairs ("pairs")
-    or one less ("pairs less one"); sines stand in front of cosines."""
+    of a table that is computed, sines in front of cosines: its frequencies' exponents are over the
+    number of "pairs", or over "pairs less one"."""
 
     rows: int
     skipped: int = 0

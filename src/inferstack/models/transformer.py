@@ -7,6 +7,8 @@ all (batch, tokens) int64; its output is the last hidden state. A decoder's are 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, TensorRole
@@ -17,6 +19,10 @@ from inferstack.models.decoder import FINAL_NORM, LOGITS, check_scenario
 from inferstack.models.description import Arrangement, Description, Layer, PositionTable
 from inferstack.models.feed_forward import FeedForwardBlock
 from inferstack.models.scenario import Phase, Scenario
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def transformer(
@@ -138,13 +144,16 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         first = positions.skipped + scenario.context_tokens
         attributes = {"first": first}
         if positions.padding_id >= 0:
-            first, attributes = positions.padding_id + 1, {"padding_id": positions.padding_id}
+            attributes = {"padding_id": positions.padding_id}
+            if scenario.context_tokens:
+                attributes["first"] = scenario.context_tokens
+            first = positions.padding_id + 1 + scenario.context_tokens
         # A longer table only ever stands for an absent one: see `beyond_positions`.
         rows = max(positions.rows, scenario.new_tokens + first)
         name = "embedding.position"
         if positions.sinusoid is not None:
-            data = sinusoids(rows, width, positions)
-            self.builder.tensor(name, (rows, width), DType.FLOAT32, TensorRole.CONSTANT, data)
+            table = sinusoids(rows, width, positions)
+            self.builder.tensor(name, (rows, width), DType.FLOAT32, TensorRole.CONSTANT, table)
             return self._added_positions(x, name, attributes)
         data = self.weights(f"{self.stack}{name}", (rows, width))
         for other, count in embedding.first_rows if data is not None else ():

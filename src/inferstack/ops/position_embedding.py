@@ -2,7 +2,7 @@
 
 padding_id -1: positions are first .. first + tokens - 1 (first is 0 by default; it is the length of
 the cache in decoding). padding_id >= 0: RoBERTa's rule, padding stays at padding_id and the others
-count up from padding_id + 1.
+count up from padding_id + 1 + first.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class PositionEmbeddingRule(Rule):
             positions = np.broadcast_to(np.arange(ids.shape[1]) + _start(attributes), ids.shape)
         else:
             real = (ids != padding).astype(np.int64)
-            positions = np.cumsum(real, axis=1) * real + padding
+            behind = int(attributes.get("first", 0))
+            positions = (np.cumsum(real, axis=1) + behind) * real + padding
         return inputs["table"][positions]
 
     def integer_reference(
@@ -78,7 +79,7 @@ class PositionEmbeddingRule(Rule):
 def _start(attributes: Mapping[str, Any]) -> int:
     """The position of the first token."""
     padding = int(attributes.get("padding_id", -1))
-    return padding + 1 if padding >= 0 else int(attributes.get("first", 0))
+    return max(padding + 1, 0) + int(attributes.get("first", 0))
 
 
 RULE = PositionEmbeddingRule()

@@ -33,7 +33,7 @@ class T5Family(EncoderDecoderFamily):
 
     def describe(self, file: ConfigFile) -> EncoderDecoder:
         """See `EncoderDecoderFamily`."""
-        hidden = file.whole("d_model", 2**16)
+        kind, hidden = file.text("model_type"), file.whole("d_model", 2**16)
         heads, width = file.whole("num_heads", 2**12), file.whole("d_kv", 2**13)
         norm = Norm(kind="rmsnorm", epsilon=file.number("layer_norm_epsilon", 1e-20, 1.0))
         buckets = Buckets(
@@ -60,7 +60,7 @@ class T5Family(EncoderDecoderFamily):
             encoder,
             layers=(layer,) * file.whole_or("num_decoder_layers", depth, 2**10),
             causal=True,
-            head=Head(tied=tied, scale=hidden**-0.5 if tied else None),
+            head=Head(tied=tied, scale=hidden**-0.5 if tied and kind == "t5" else None),
         )
         return EncoderDecoder(encoder=encoder, decoder=decoder)
 
