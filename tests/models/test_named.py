@@ -17,7 +17,7 @@ REFEREE_OF = {referee.model_type: referee for referee in reversed(REFEREES)}
 """The first referee of each type."""
 
 ONE_STACK = [model for model in named_models() if model.config["model_type"] in REFEREE_OF]
-"""Of others, transformers ties T5's words and head whatever the config says: see `test_decoders`."""
+"""Of others, transformers ties T5's words and head whatever the config says."""
 
 pytestmark = pytest.mark.parametrize("model", ONE_STACK, ids=lambda model: model.name)
 

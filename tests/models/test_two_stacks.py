@@ -80,7 +80,10 @@ def test_both_stacks_are_equal(referee: Referee, tmp_path: Path) -> None:
     np.testing.assert_allclose(found[LOGITS], answer.logits.numpy(), rtol=1e-4, atol=1e-4)
 
     buffers = sum(buffer.numel() for _, buffer in learned_buffers(model))
-    computed = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    positions = [p for n, p in model.named_parameters() if "embed_positions" in n]
+    table = encoder.tensors.get("embedding.position")
+    is_computed = table is not None and table.role is TensorRole.CONSTANT
+    computed = sum(p.numel() for p in positions) if is_computed else 0
     assert weights_of(encoder, decoder) + computed == model.num_parameters() + buffers
 
     kinds = ("matmul", "attention_scores", "attention_context")
