@@ -28,8 +28,8 @@ EXTRAS = frozenset(
 """Optional packages: only ever imported inside the function that needs them."""
 
 HEAVY = (
-    "numpy", "numba", "plotly", "tokenizers", "safetensors", "torch", "pydantic", "typer", "rich",
-    "yaml",
+    "numpy", "numba", "plotly", "tokenizers", "jinja2", "safetensors", "torch", "pydantic", "typer",
+    "rich", "yaml",
 )  # fmt: skip
 
 

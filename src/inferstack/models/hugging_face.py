@@ -58,9 +58,9 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     Raises CheckpointError, naming file and place, for whatever is wrong with the folder; a
     sequence longer than the position table is an InputError.
     """
-    content = _config_content(folder)
+    content = config_content(folder)
     where = str(folder / CONFIG)
-    architecture, form = _architecture_of(where, content)
+    architecture, form = architecture_in(where, content)
     if not form.reads_weights or Phase.ENCODE not in architecture.phases:
         raise CheckpointError(
             where,
@@ -99,9 +99,9 @@ def load_graph(folder: Path, scenario: Scenario) -> tuple[Graph, tuple[str, ...]
 
     Raises CheckpointError, naming file and place, and InputError for a pass that it cannot do.
     """
-    content = _config_content(folder)
+    content = config_content(folder)
     where = str(folder / CONFIG)
-    architecture, form = _architecture_of(where, content)
+    architecture, form = architecture_in(where, content)
     if not form.reads_weights:
         raise CheckpointError(
             where, "the weights of this model_type are not read yet",
@@ -120,13 +120,13 @@ def read_architecture(folder: Path) -> tuple[Architecture, Any, WeightType]:
 
     Raises CheckpointError.
     """
-    content = _config_content(folder)
+    content = config_content(folder)
     where = str(folder / CONFIG)
-    architecture, form = _architecture_of(where, content)
+    architecture, form = architecture_in(where, content)
     return architecture, form.read_config(where, content), read_weight_type(where, content)
 
 
-def _config_content(folder: Path) -> dict[str, object]:
+def config_content(folder: Path) -> dict[str, object]:
     try:
         there, usable = folder.exists(), folder.is_dir()
     except OSError as failure:
@@ -150,9 +150,7 @@ def _config_content(folder: Path) -> dict[str, object]:
     return content
 
 
-def _architecture_of(
-    where: str, content: dict[str, object]
-) -> tuple[Architecture, HuggingFaceForm]:
+def architecture_in(where: str, content: dict[str, object]) -> tuple[Architecture, HuggingFaceForm]:
     """The architecture that reads this `model_type`."""
     model_type = ConfigFile(where, content).text("model_type")
     known: set[str] = set()

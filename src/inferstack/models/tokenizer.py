@@ -66,7 +66,7 @@ class SentenceTokenizer:
         for name, rows in self.rows.items():
             # Special tokens have ids that stand in no vocabulary.
             if (largest := int(arrays[name].max())) >= rows:
-                raise _foreign(self.path, name, largest, rows)
+                raise foreign_ids(self.path, name, largest, rows)
         return arrays
 
     def truncated(self, sentences: Sequence[str]) -> int:
@@ -75,10 +75,10 @@ class SentenceTokenizer:
 
     def _encoded(self, sentences: Sequence[str]) -> list[Any]:
         for sentence in sentences:
-            if not isinstance(sentence, str) or not _has_utf8(sentence):
+            if not isinstance(sentence, str) or not has_utf8(sentence):
                 got = ascii(sentence)[:60]
                 raise DataError("tokenizer", "a sentence is no text", got=got, need="Unicode text")
-        with _library(self.path, "cannot split a sentence"):
+        with library_errors(self.path, "cannot split a sentence"):
             encoded: list[Any] = self.tokenizer.encode_batch(list(sentences))
         return encoded
 
@@ -105,11 +105,11 @@ def load_tokenizer(
             "writes it; vocab.txt alone does not say how text is split",
         )
     _check_sentence_config(folder)
-    tokenizer = _parsed(path)
+    tokenizer = parsed_tokenizer(path)
     words = tokenizer.get_vocab(with_added_tokens=True)
     if (largest := max(words.values(), default=-1)) >= rows["ids"]:
-        raise _foreign(path, "ids", largest, rows["ids"])
-    with _library(path, "cannot be used"):
+        raise foreign_ids(path, "ids", largest, rows["ids"])
+    with library_errors(path, "cannot be used"):
         special = tokenizer.num_special_tokens_to_add(is_pair=False)
     if tokens <= special:
         raise CheckpointError(
@@ -121,7 +121,7 @@ def load_tokenizer(
     padding = tokenizer.id_to_token(padding_id)
     if padding is None:
         raise CheckpointError(str(path), "does not know the padding id", got=padding_id)
-    with _library(path, "cannot be used"):
+    with library_errors(path, "cannot be used"):
         tokenizer.enable_truncation(tokens)
         tokenizer.enable_padding(length=tokens, pad_id=padding_id, pad_token=padding)
     made = SentenceTokenizer(
@@ -139,12 +139,12 @@ def _check_sentence_config(folder: Path) -> None:
         ConfigFile(str(folder / SENTENCE_CONFIG), content).only("do_lower_case", False)
 
 
-def _parsed(path: Path) -> Any:
+def parsed_tokenizer(path: Path) -> Any:
     """tokenizer.json as the `tokenizers` library reads it, which takes keys that it ignores."""
     from tokenizers import Tokenizer
 
     raw = read_bytes(path, LARGEST_FILE_BYTES)
-    with _library(path, "is not a tokenizer of the library `tokenizers`"):
+    with library_errors(path, "is not a tokenizer of the library `tokenizers`"):
         tokenizer = Tokenizer.from_buffer(raw)
         kept = json.loads(tokenizer.to_str())
     _check_taken(path, parse_json(str(path), raw), kept, "")
@@ -174,7 +174,7 @@ def _check_taken(path: Path, own: object, kept: object, place: str) -> None:
 
 
 @contextmanager
-def _library(path: Path, what: str) -> Iterator[None]:
+def library_errors(path: Path, what: str) -> Iterator[None]:
     """Failures of the library `tokenizers` as a CheckpointError.
 
     It raises plain Exception, and its panics are no Exception at all.
@@ -189,7 +189,7 @@ def _library(path: Path, what: str) -> Iterator[None]:
         raise CheckpointError(str(path), what, got=printable(reason, 160)) from None
 
 
-def _foreign(path: Path, name: str, largest: int, rows: int) -> CheckpointError:
+def foreign_ids(path: Path, name: str, largest: int, rows: int) -> CheckpointError:
     return CheckpointError(
         str(path),
         f"has {name} that the embedding table lacks",
@@ -199,7 +199,7 @@ def _foreign(path: Path, name: str, largest: int, rows: int) -> CheckpointError:
     )
 
 
-def _has_utf8(text: str) -> bool:
+def has_utf8(text: str) -> bool:
     """Whether it has no half of a surrogate pair."""
     try:
         text.encode()
