@@ -295,8 +295,10 @@ def test_folders_of_sentence_transformers_5_are_read(mode: object, bert: TinyChe
 @pytest.mark.parametrize(
     ("pooling", "what"),
     [
-        ({"pooling_mode": "cls"}, "this pooling is not supported; got cls, need the mean"),
-        ({"pooling_mode": "mean+max"}, "this pooling is not supported; got max, mean, need the"),
+        ({"pooling_mode": "first"}, "this pooling is not supported; got first, need some of cls,"),
+        ({"pooling_mode": "mean+most"}, "this pooling is not supported; got most, need some of"),
+        ({"pooling_mode": []}, "pooling_mode is no name; got []"),
+        ({"pooling_mode_cls": True}, "has the unknown key 'pooling_mode_cls'; need one of"),
         ({"pooling_mode": 3}, "pooling_mode is no name; got 3"),
         ({"pooling_mod": "mean"}, "has the unknown key 'pooling_mod'; need 'pooling_mode', or"),
         (
@@ -329,7 +331,7 @@ def test_pooling_follows_the_modules(count: int, normalize: bool, bert: TinyChec
             POOLING,
             (
                 "modules.json: these modules are not supported; got Transformer, need Transformer, "
-                "Pooling, optionally Normalize"
+                "Pooling, optionally Dense layers, optionally Normalize"
             ),
         ),
         (
@@ -354,10 +356,10 @@ def test_pooling_follows_the_modules(count: int, normalize: bool, bert: TinyChec
         ),
         (
             MODULES,
-            {"pooling_mode_cls_token": True},
+            {"pooling_mode": "first"},
             (
-                "1_Pooling/config.json: this pooling is not supported; got cls, "
-                "need the mean over the tokens alone"
+                "1_Pooling/config.json: this pooling is not supported; got first, "
+                "need some of cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken"
             ),
         ),
         (

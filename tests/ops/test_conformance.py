@@ -124,6 +124,10 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     "combine": [
         example({"x": real(2, 6, 4), "routes": ROUTES}, "x routes", unread="routes", active=2)
     ],
+    "concatenate": [
+        example({"a": real(2, 3), "b": real(2, 4)}, "a b", outside="a b"),
+        example({"a": real(2, 3, 5), "b": real(2, 3, 1)}, "a b", outside="a b"),
+    ],
     "conv2d": [
         example({"x": IMAGE, "weight": real(6, 4, 3, 2), "bias": real(6)}, "x"),
         example({"x": IMAGE, "weight": real(6, 4, 3, 3)}, "x", outside="x", padding=1, stride=2),
@@ -290,6 +294,11 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(3, 4), "like": real(2, 5, 4)}, "like", unread="like"),
     ],
     "tanh": [example({"x": real(2, 3, 4)}, "x")],
+    "token_pool": [
+        example({"x": real(2, 5, 4), "mask": MASK}, "x mask", mode=mode)
+        for mode in ("first", "last", "max", "mean_sqrt_len", "weighted_mean")
+    ],
+    "unit_length": [example({"x": real(2, 3, 4)}, "x"), example({"x": real(2, 4)}, "x")],
 }
 
 

@@ -23,8 +23,8 @@ from inferstack.ops.quantization import (
     softmax_attributes,
 )
 
-HOST_KINDS = frozenset({"mean_pool"})
-"""Kinds that stay in floating point on the host, behind the last integer operator."""
+HOST_KINDS = frozenset({"mean_pool", "token_pool"})
+"""Kinds from which on all is in floating point on the host, behind the last integer operator."""
 NORM_HEADROOM = 4.0
 """i-LayerNorm's common scale covers the calibrated range so many times before it clips at 2^20."""
 SUM_BITS = 16
@@ -52,6 +52,9 @@ class _IntegerLowering(Lowering):
         """Add the integer form of an operator."""
         consumers = self.graph.consumers(operator.output)
         narrow = any(user.kind in ARRAY_KINDS for user in consumers)
+        if any(self.is_made_in_float(name) for name in operator.inputs.values()):
+            self.host(operator)
+            return
         match operator.kind:
             case "matmul":
                 self.matmul(operator, narrow)
@@ -155,6 +158,11 @@ class _IntegerLowering(Lowering):
         inputs |= self.tables(operator.name, value_scale / scale, "out_")
         self.emit(operator, inputs, scale, dict(attributes))
 
+    def is_made_in_float(self, name: str) -> bool:
+        """Whether an operator on the host writes the tensor."""
+        producer = self.graph.producer(name)
+        return producer is not None and name in self.floats and name not in self.integers
+
     def host(self, operator: Operator) -> None:
         """An operator in floating point, on dequantized operands."""
         inputs = {slot: self.as_float(name) for slot, name in operator.inputs.items()}
@@ -164,8 +172,10 @@ class _IntegerLowering(Lowering):
 
     def as_float(self, name: str) -> str:
         """The tensor in floating point: as it is, or dequantized on the host."""
-        if name not in self.floats:
+        if name not in self.floats and name in self.integers:
             self.floats[name] = dequantized(self, name, self.integers[name])
+        elif name not in self.floats:
+            self.floats[name] = self.builder.declare(self.graph.tensors[name])
         return self.floats[name]
 
 

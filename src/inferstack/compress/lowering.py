@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ARRAY_KINDS = frozenset({"matmul", "attention_scores", "attention_context"})
 """Kinds that the array computes on int8 operands."""
-PER_CHANNEL_READERS = frozenset({"matmul", "add", "mean_pool"})
+PER_CHANNEL_READERS = frozenset({"matmul", "add", "mean_pool", "token_pool"})
 """Kinds whose operand may have a unit per channel."""
 WEIGHT_SCALE_SPAN = 2.0**14
 """A column's scale is at least the largest one over this: a column of near zeros would otherwise

@@ -82,6 +82,7 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
         tokens=seq_len,
         rows=_table_rows(encoder),
         padding_id=_padding_id(where, content, config.vocabulary),
+        prompt=pooling.prompt,
     )
     return Checkpoint(
         name=name,

@@ -35,6 +35,7 @@ class SentenceTokenizer:
     """Cuts and pads sentences to `tokens` tokens.
 
     inputs: the arrays that the graph takes. rows: by input, those of the table that it picks from.
+    prompt: stands before every sentence.
     """
 
     tokenizer: Any
@@ -42,6 +43,7 @@ class SentenceTokenizer:
     inputs: tuple[str, ...]
     rows: Mapping[str, int]
     tokens: int
+    prompt: str = ""
 
     def encode(self, sentences: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
         """An int64 array (sentences, tokens) per input.
@@ -79,7 +81,9 @@ class SentenceTokenizer:
                 got = ascii(sentence)[:60]
                 raise DataError("tokenizer", "a sentence is no text", got=got, need="Unicode text")
         with library_errors(self.path, "cannot split a sentence"):
-            encoded: list[Any] = self.tokenizer.encode_batch(list(sentences))
+            encoded: list[Any] = self.tokenizer.encode_batch(
+                [self.prompt + sentence for sentence in sentences]
+            )
         return encoded
 
 
@@ -90,11 +94,12 @@ def load_tokenizer(
     tokens: int,
     rows: Mapping[str, int],
     padding_id: int,
+    prompt: str = "",
 ) -> SentenceTokenizer:
     """The tokenizer of a model folder.
 
     rows: by input, those of the embedding table, which no id may pass. padding_id: fills short
-    sentences. Raises CheckpointError.
+    sentences. prompt: stands before every sentence. Raises CheckpointError.
     """
     path = folder_file(folder, FILE)
     if path is None:
@@ -125,7 +130,7 @@ def load_tokenizer(
         tokenizer.enable_truncation(tokens)
         tokenizer.enable_padding(length=tokens, pad_id=padding_id, pad_token=padding)
     made = SentenceTokenizer(
-        tokenizer=tokenizer, path=path, inputs=inputs, rows=rows, tokens=tokens
+        tokenizer=tokenizer, path=path, inputs=inputs, rows=rows, tokens=tokens, prompt=prompt
     )
     # What cannot split one word fails here, not after the calibration.
     made.encode(["a"])

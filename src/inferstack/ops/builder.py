@@ -28,6 +28,16 @@ class GraphBuilder:
         self.repeats: dict[str, int] = {}
         self.shared: set[str] = set()
 
+    @classmethod
+    def of(cls, graph: Graph) -> GraphBuilder:
+        """What is added stands behind the operators of `graph`."""
+        made = cls(graph.name)
+        made.tensors |= graph.tensors
+        made.operators += graph.operators
+        made.repeats |= graph.repeats
+        made.shared |= graph.shared
+        return made
+
     def tensor(
         self,
         name: str,
