@@ -54,6 +54,9 @@ def test_other_values_of_nomics_keys_are_refused(key: str, value: object) -> Non
         ("mpnet-base", "pad_token_id", 0),
         ("roformer-chinese-base", "rotary_value", True),
         ("deberta-v3-base", "attention_head_size", 32),
+        ("xlnet-base", "attn_type", "uni"),
+        ("xlnet-base", "bi_data", True),
+        ("xlnet-base", "clamp_len", 400),
         ("electra-base", "position_embedding_type", "relative_key"),
     ],
 )

@@ -277,7 +277,15 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     ],
     "scale": [example({"x": real(2, 3, 4)}, "x", factor=0.3)],
     "sigmoid": [example({"x": real(2, 3, 4)}, "x")],
+    "segment_scores": [
+        example(
+            {"x": real(2, 3, 5, 5), "by_row": real(2, 3, 5, 2), "types": MASK},
+            "x by_row types",
+            unread="by_row",
+        ),
+    ],
     "silu": [example({"x": real(2, 3, 4)}, "x")],
+    "sinusoids": [example({"like": real(2, 3, 4)}, "like", unread="like", width=6)],
     "softcap": [example({"x": real(2, 3, 4)}, "x", cap=2.0)],
     "softmax": [
         example({"x": real(2, 4, 5, 5)}, "x", causal=True, window=2),

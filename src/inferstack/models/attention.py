@@ -128,13 +128,16 @@ class AttentionBlock(RelativeBlock):
         query, keys, values = operands
         numbers = {"heads": of.heads, "kv_heads": of.kv_heads}
         scale = of.width**-0.5 if of.scale is None else of.scale
-        scores = self.add(
-            "attention_scores",
-            f"{name}.scores",
-            {"query": query, "key": keys},
-            {**numbers, "scale": scale},
-            part=ATTENTION,
-        )
+        if of.sinusoids:
+            scores = self.with_sinusoids(name, of, query, keys)
+        else:
+            scores = self.add(
+                "attention_scores",
+                f"{name}.scores",
+                {"query": query, "key": keys},
+                {**numbers, "scale": scale},
+                part=ATTENTION,
+            )
         if of.disentangled is not None:
             scores = self.disentangled(name, of, scores, query, keys)
         if of.softcap is not None:

@@ -57,7 +57,8 @@ class CheckpointWeights:
         if place.part is not None:
             needed = (*as_stored[:axis], place.part.outputs, *as_stored[axis + 1 :])
         got = file.tensors[stored].shape
-        if got != needed and got != (1, *needed):
+        by_heads = needed if place.heads is None else (*needed[:-1], *place.heads)
+        if got not in (needed, (1, *needed), by_heads):
             raise CheckpointError(
                 f"{file.path}, tensor {printable(stored)}",
                 "has another shape than config.json says",

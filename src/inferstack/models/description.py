@@ -83,6 +83,8 @@ class Attention:
     norm_whole. alibi: slopes of distance instead of positions. sinks: a learned number for each
     head stands in every row of the softmax. clip: query, key and value are cut to +-clip. latent:
     of keys and values that are made of one narrow vector; width and kv_heads then say nothing more.
+    sinusoids: the query scores keys, projected sinusoids of the distance, and whether both tokens
+    are of one segment, with a bias of its own for each of the three (XLNet).
     """
 
     heads: int
@@ -103,6 +105,7 @@ class Attention:
     clip: float | None = None
     latent: Latent | None = None
     disentangled: Disentangled | None = None
+    sinusoids: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,13 +50,15 @@ class StoredWeight:
 
     names: the name in the file, then older spellings of it. transposed: stored as (n, k), ours is
     (k, n). part: of the tensor's outputs; None is all. offset: to be added. Names with {e} stand
-    for one tensor for each expert, along the first axis.
+    for one tensor for each expert, along the first axis. heads: their number and width may stand as
+    two axes for the last one.
     """
 
     names: tuple[str, ...]
     transposed: bool = False
     part: Part | None = None
     offset: float = 0.0
+    heads: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,9 @@ class Names:
     tensors without a last word ("embedding.word").
 
     transposed: dense weights stand as (outputs, inputs); straight: but for these. parts: of modules
-    that one tensor holds together, which part is which. offset: what is added to gammas.
+    that one tensor holds together, which part is which. offset: what is added to gammas. wordless:
+    modules of which a tensor has the name without a last word, straight but for those in `turned`,
+    and with `heads`, their number and width, as axes where the file has them.
     """
 
     layer: str
@@ -79,6 +83,8 @@ class Names:
     parts: Mapping[str, Part] = field(default_factory=dict)
     straight: frozenset[str] = frozenset()
     wordless: frozenset[str] = frozenset()
+    turned: frozenset[str] = frozenset()
+    heads: tuple[int, int] | None = None
     offset: float = 0.0
 
     def stored(self, weight: str) -> StoredWeight:
@@ -100,12 +106,13 @@ class Names:
         endings = [f".{word}" for word in SLOTS[slot]]
         if inner in self.wordless:
             endings = ["_bias" if slot == "bias" else ""]
-        kept = self.straight | self.wordless
+        kept = (self.straight | self.wordless) - self.turned
         return StoredWeight(
             names=tuple(f"{module}{ending}" for ending in endings),
             transposed=self.transposed and slot == "weight" and inner not in kept,
             part=part,
             offset=self.offset if slot == "gamma" else 0.0,
+            heads=self.heads if inner in self.wordless else None,
         )
 
     def layer_of(self, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Scores of distances beside those of contents: attention that is disentangled (DeBERTa)."""
+"""Scores of distances beside those of contents: disentangled (DeBERTa), of sinusoids (XLNet)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class RelativeBlock(DescribedBuilder):
         ):
             if asked:
                 made = self._projected(name, of, slot, table)
-                made = self.by_row(name, of, f"position_{slot}", operand, made)
+                made = self._spread(f"{name}.position_{slot}_spread", made, operand)
+                made = self._by_row(name, of, f"position_{slot}", operand, made)
                 attributes: dict[str, int | bool] = {"of_keys": slot == "query"}
                 if relative.buckets:
                     attributes["buckets"] = relative.buckets
@@ -54,12 +55,50 @@ class RelativeBlock(DescribedBuilder):
             inputs["bias"] = self.weight(f"{name}.{own}.bias", wide)
         return self.add("matmul", f"{name}.position_{slot}", inputs, part=PROJECTION)
 
-    def by_row(self, name: str, of: Attention, what: str, operand: str, rows: str) -> str:
-        """The scores of each token of `operand` (batch, tokens, d) with `rows` (rows, d)."""
-        spread = self.add("spread_batch", f"{name}.{what}_spread", {"x": rows, "like": operand})
+    def _spread(self, name: str, rows: str, like: str) -> str:
+        return self.add("spread_batch", name, {"x": rows, "like": like})
+
+    def _by_row(self, name: str, of: Attention, what: str, operand: str, rows: str) -> str:
+        """The scores of each token of `operand` (batch, tokens, d) with `rows` (batch, rows, d)."""
         scale = of.width**-0.5 if of.scale is None else of.scale
         numbers = {"heads": of.heads, "kv_heads": of.heads, "scale": scale}
-        inputs = {"query": operand, "key": spread}
+        inputs = {"query": operand, "key": rows}
         return self.add(
             "attention_scores", f"{name}.{what}_scores", inputs, numbers, part=ATTENTION
         )
+
+    def with_sinusoids(self, name: str, of: Attention, query: str, key: str) -> str:
+        """The scores of query and key, of distances, and of segments."""
+        hidden, wide = self.description.hidden, of.heads * of.width
+        content, distance, segment = (
+            self.add(
+                "add",
+                f"{name}.{part}_query",
+                {"a": query, "b": self.weight(f"{name}.{part}.bias", wide)},
+            )
+            for part in ("content", "distance", "segment")
+        )
+        scores = self._by_row(name, of, "content", content, key)
+        rows = self.dense(
+            f"{name}.position_key", self._sinusoids(), hidden, wide, PROJECTION, bias=False
+        )
+        inputs = {"x": scores, "by_row": self._by_row(name, of, "distance", distance, rows)}
+        scores = self.add("distance_scores", f"{name}.with_distances", inputs, {"ahead": True})
+        rows = self.weight(f"{name}.segments.weight", 2, wide)
+        rows = self._spread(f"{name}.segments_spread", rows, query)
+        inputs = {
+            "x": scores,
+            "by_row": self._by_row(name, of, "segment", segment, rows),
+            "types": "token_type_ids",
+        }
+        return self.add("segment_scores", f"{name}.with_segments", inputs)
+
+    def _sinusoids(self) -> str:
+        """Those of all distances, once."""
+        if "sinusoids" in self.builder.tensors:
+            return "sinusoids"
+        repeats, self.repeats = self.repeats, 1
+        says = {"width": self.description.hidden}
+        made = self.add("sinusoids", "sinusoids", {"like": "ids"}, says)
+        self.repeats = repeats
+        return made

@@ -76,7 +76,9 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         stack: str,
     ) -> None:
         super().__init__(name, description, scenario, weights, stack)
-        kinds = ("token_type_ids",) if description.embedding.token_types else ()
+        typed = any(layer.attention.sinusoids for layer in description.layers)
+        typed = typed or description.embedding.token_types > 0
+        kinds = ("token_type_ids",) if typed else ()
         masks = () if description.causal else ("mask",)
         for slot in ("ids", *kinds, *masks):
             shape = (scenario.batch, scenario.new_tokens)
