@@ -32,6 +32,8 @@ _HOMES = {
     "Result": "inferstack.api.result",
     "fetch_sample": "inferstack.api.sample",
     "doctor": "inferstack.api.doctor",
+    "named_models": "inferstack.api.library",
+    "Models": "inferstack.api.library",
     "model_names": "inferstack.api.names",
     "machine_names": "inferstack.api.names",
     "objective_names": "inferstack.api.names",

@@ -6,6 +6,8 @@ from inferstack.api.counts import Counts as Counts
 from inferstack.api.doctor import doctor as doctor
 from inferstack.api.encoder import Encoder as Encoder
 from inferstack.api.layer import Layer as Layer
+from inferstack.api.library import Models as Models
+from inferstack.api.library import named_models as named_models
 from inferstack.api.machine import Machine as Machine
 from inferstack.api.machine import import_machine as import_machine
 from inferstack.api.machine import machine as machine

@@ -421,3 +421,12 @@ def test_a_source_that_no_number_names_is_refused(tmp_path: Path) -> None:
         "mine.yaml, sources.mee: is the source of no number\n\nhint: write [value, mee] where it "
         "is, or take it out"
     )
+
+
+def test_a_sequencer_computes_on_units_that_are_like_its_own() -> None:
+    """A softcap on the unit for tanh; programs have instructions for kinds that are named alone."""
+    peers, gemmini = load_accelerator("peers-target"), load_accelerator("gemmini-ibert")
+    assert peers.vector_unit is not None
+    assert peers.vector_unit.passes["softcap"] == peers.vector_unit.passes["tanh"]
+    assert peers.sources["vector_unit.kinds.softcap.passes"].text
+    assert not gemmini.supports("softcap")

@@ -23,6 +23,7 @@ from inferstack.hardware.accelerator import (
     Accelerator,
     Array,
     Axis,
+    Control,
     Dma,
     FanOut,
     Host,
@@ -33,6 +34,7 @@ from inferstack.hardware.accelerator import (
 from inferstack.hardware.checks import check_description
 from inferstack.hardware.extends import merged
 from inferstack.hardware.names import LIBRARY, library_names
+from inferstack.ops.registry import rules
 
 _CAPACITY_HINT = "write an integer number of bytes (262144), or 256 KiB with a space"
 _PAIR_HINT = (
@@ -81,6 +83,7 @@ def accelerator_of(content: Mapping[str, Any], path: Path) -> Accelerator:
         checked = schema.AcceleratorFile.model_validate(content)
     except ValidationError as failure:
         raise _explained(path, failure) from None
+    checked = _with_like_units(checked)
     sources, used = _collected(path, checked)
     accelerator = _built(checked, sources)
     check_description(path, accelerator)
@@ -271,6 +274,23 @@ def _level(name: str, level: schema.LevelFile) -> Level:
         write_pj_per_byte=level.write_pj_per_byte.value,
         partial_sum_bits=level.partial_sum_bits.value,
     )
+
+
+def _with_like_units(file: schema.AcceleratorFile) -> schema.AcceleratorFile:
+    """With a unit for each kind that is computed like one that has a unit (see `Rule.unit`).
+
+    Not where programs run: they have an instruction for each kind, and a host for all else.
+    """
+    unit = file.vector_unit
+    if unit is None or file.control is not Control.SEQUENCER:
+        return file
+    like = {
+        kind: unit.kinds[rule.unit]
+        for kind, rule in rules().items()
+        if kind not in unit.kinds and rule.unit in unit.kinds
+    }
+    whole = unit.model_copy(update={"kinds": {**unit.kinds, **like}})
+    return file.model_copy(update={"vector_unit": whole})
 
 
 def _vector_unit(unit: schema.VectorUnitFile) -> VectorUnit:

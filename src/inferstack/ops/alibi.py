@@ -24,6 +24,7 @@ class AlibiRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "alibi"
+    unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     flops: ClassVar[int] = 2
     """A product and a sum."""

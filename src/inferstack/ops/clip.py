@@ -18,6 +18,7 @@ class ClipRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "clip"
+    unit: ClassVar[str | None] = "relu"
     work: ClassVar[Work] = Work.OTHER
     flops: ClassVar[int] = 2
     """Two comparisons."""

@@ -24,6 +24,7 @@ class CombineRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "combine"
+    unit: ClassVar[str | None] = "multiply"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x", "routes")
     optional: ClassVar[tuple[str, ...]] = ()

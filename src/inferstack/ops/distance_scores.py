@@ -28,6 +28,7 @@ class DistanceScoresRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "distance_scores"
+    unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x", "by_row")
 

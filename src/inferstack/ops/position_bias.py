@@ -26,6 +26,7 @@ class PositionBiasRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "position_bias"
+    unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x", "table")
     optional: ClassVar[tuple[str, ...]] = ()

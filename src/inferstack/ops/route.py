@@ -28,6 +28,7 @@ class RouteRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "route"
+    unit: ClassVar[str | None] = "softmax"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x",)
     optional: ClassVar[tuple[str, ...]] = ("bias",)

@@ -119,6 +119,8 @@ class Rule(ABC):
     optional: ClassVar[tuple[str, ...]] = ()
     pairs: ClassVar[tuple[str, str] | None] = None
     """The dimensions (query, key) of which a causal mask leaves a triangle."""
+    unit: ClassVar[str | None] = None
+    """The kind whose unit computes this one too, at its cost, where a machine names none for it."""
 
     @abstractmethod
     def infer(

@@ -18,6 +18,7 @@ class ScaleRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "scale"
+    unit: ClassVar[str | None] = "multiply"
     work: ClassVar[Work] = Work.OTHER
     flops: ClassVar[int] = 1
     """A product."""

@@ -17,6 +17,7 @@ class SigmoidRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "sigmoid"
+    unit: ClassVar[str | None] = "silu"
     flops: ClassVar[int] = 3
     """An exponential, a sum and a division."""
 

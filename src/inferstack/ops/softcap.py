@@ -21,6 +21,7 @@ class SoftcapRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "softcap"
+    unit: ClassVar[str | None] = "tanh"
     work: ClassVar[Work] = Work.ACTIVATION
     flops: ClassVar[int] = 3
     """A division, a hyperbolic tangent (counted as one) and a product."""

@@ -25,6 +25,7 @@ class SwigluClampedRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "swiglu_clamped"
+    unit: ClassVar[str | None] = "silu"
     work: ClassVar[Work] = Work.ACTIVATION
     required: ClassVar[tuple[str, ...]] = ("gate", "x")
     optional: ClassVar[tuple[str, ...]] = ()

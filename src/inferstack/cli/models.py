@@ -1,0 +1,41 @@
+"""List the models that have a name, with their parameters and a source."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from inferstack.cli.console import session_of
+
+
+class Format(StrEnum):
+    """How the list is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `inferstack models`."""
+
+    @app.command()
+    def models(
+        context: typer.Context,
+        kind: Annotated[
+            str | None, typer.Option("--type", help="Of this model_type of Hugging Face alone.")
+        ] = None,
+        form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    ) -> None:
+        """List the models that have a name, with their parameters and a source.
+
+        A folder with config.json is read as well: `inferstack analyze FOLDER`.
+        """
+        import inferstack as ist
+
+        session, found = session_of(context), ist.named_models(kind)
+        if form is Format.JSON:
+            session.show_json(found.to_dict())
+        else:
+            session.show(found.table())
