@@ -6,6 +6,7 @@ the tables of Kim et al. 2023, arXiv:2302.14017 (Tables 3, 4, 10, 11, 12, Figure
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -96,23 +97,43 @@ class Convention:
         """Elements that one access moves."""
         touched = touched_elements(access, site.space, site.tensor(access.slot).shape)
         pairs = rule_for(site.operator).pairs
-        if pairs is None or not set(pairs) <= access.dims:
+        if pairs is None or pairs[1] not in access.dims:
             return touched
+        if pairs[0] not in access.dims:
+            return int(touched * self.read_keys(site))
         return int(touched * self.visible(site))
 
     def visible(self, site: Site) -> Fraction:
         """The share of the pairs of query and key that count; 1 where there are none."""
-        pairs = rule_for(site.operator).pairs
-        if pairs is None or self.mask is Mask.FULL or not _is_causal(site):
+        pairs, softmax = rule_for(site.operator).pairs, _softmax(site)
+        if pairs is None or self.mask is Mask.FULL or softmax is None:
             return Fraction(1)
         queries, keys = (site.space.extents[dim] for dim in pairs)
-        # Query i of the last `queries` tokens sees the keys before it, and its own.
-        return Fraction(queries * (keys - queries) + queries * (queries + 1) // 2, queries * keys)
+        causal = bool(softmax.attributes.get("causal"))
+        # A query sees itself, so many behind it, and so many in front of it.
+        reach = _window(softmax, keys) - 1
+        first, last = keys - queries, keys - 1
+        seen = queries + _capped(first, last, reach)
+        if not causal:
+            seen += _capped(0, queries - 1, reach)
+        return Fraction(seen, queries * keys)
+
+    def read_keys(self, site: Site) -> Fraction:
+        """The share of the keys that some query sees."""
+        pairs, softmax = rule_for(site.operator).pairs, _softmax(site)
+        if pairs is None or self.mask is Mask.FULL or softmax is None:
+            return Fraction(1)
+        queries, keys = (site.space.extents[dim] for dim in pairs)
+        return Fraction(min(queries + _window(softmax, keys) - 1, keys), keys)
 
     def size_bytes(self, tensor: Tensor, elements: int) -> int:
         """Bytes of that many elements of `tensor`."""
-        if self.quantized and tensor.role is TensorRole.WEIGHT and _is_matrix_of_a_layer(tensor):
-            whole = self.quantized.size_bytes(*tensor.shape)
+        held = self.quantized
+        small = held is not None and (len(tensor.shape) > 2 or not held.experts_alone)
+        if held and small and tensor.role is TensorRole.WEIGHT and _is_matrix_of_a_layer(tensor):
+            # Experts' matrices stand one behind the other.
+            count = math.prod(tensor.shape[:-2])
+            whole = count * held.size_bytes(*tensor.shape[-2:])
             return ceil_div(whole * elements, tensor.elements)
         if self.element is None or tensor.dtype.is_integer:
             return tensor.dtype.size_bytes(elements)
@@ -188,20 +209,38 @@ class SurveyConvention(Convention):
         return DType.INT8.size_bytes(elements)
 
 
-def _is_causal(site: Site) -> bool:
-    """Whether an operator of attention belongs to a softmax with a causal mask."""
+def _softmax(site: Site) -> Operator | None:
+    """The softmax of an operator's attention: it says who sees whom."""
     operator, graph = site.operator, site.graph
     if operator.kind == "attention_context":
         producer = graph.producer(operator.inputs["probabilities"])
-        near = [] if producer is None else [producer]
-    else:
-        near = [operator, *graph.consumers(operator.output)]
-    return any(one.kind == "softmax" and bool(one.attributes.get("causal")) for one in near)
+        return producer if producer is not None and producer.kind == "softmax" else None
+    seen: Operator | None = operator
+    # Caps and biases of positions may stand between scores and softmax.
+    while seen is not None and seen.kind != "softmax":
+        seen = next(iter(graph.consumers(seen.output)), None)
+    return seen
+
+
+def _window(softmax: Operator, keys: int) -> int:
+    """Keys that a query sees at most, itself included."""
+    window = softmax.attributes.get("window", 0)
+    assert isinstance(window, int), "a number of tokens"
+    return window or keys
+
+
+def _capped(first: int, last: int, most: int) -> int:
+    """The sum of min(n, most) for n from first to last."""
+    if last < first:
+        return 0
+    below = min(last, most)
+    whole = (first + below) * (below - first + 1) // 2 if below >= first else 0
+    return whole + most * (last - max(below, first - 1))
 
 
 def _is_matrix_of_a_layer(tensor: Tensor) -> bool:
     """Whether quantization concerns it: no table of words and no head."""
-    return len(tensor.shape) == 2 and tensor.name.startswith("layer")
+    return len(tensor.shape) in (2, 3) and ".router" not in tensor.name and "layer" in tensor.name
 
 
 def _is_cached(site: Site) -> bool:

@@ -56,6 +56,15 @@ def head_sizes(
     return hidden, heads, kv_heads, width
 
 
+def longest(file: ConfigFile) -> int:
+    """Tokens that a model with rotary positions was trained for: max_position_embeddings, or what
+    the first Llama's config calls it; 2,048 without either, transformers' default."""
+    key = "max_position_embeddings"
+    if not file.has(key) and file.has("max_sequence_length"):
+        key = "max_sequence_length"
+    return file.whole_or(key, 2048, LONGEST_SEQUENCE)
+
+
 def windows(file: ConfigFile, depth: int) -> list[int | None]:
     """By layer, how many keys a query sees at most: layer_types, or sliding_window for all.
 

@@ -27,7 +27,8 @@ class Quantized:
     """Matrices of the layers as small integers with scales.
 
     bits: of a weight. rows, columns: of the block that shares a scale; None is all of them.
-    scale_bits: of a block's scale, its zero point included.
+    scale_bits: of a block's scale, its zero point included. experts_alone: matrices of experts, and
+    no others.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Quantized:
     rows: int | None
     columns: int | None
     scale_bits: float
+    experts_alone: bool = False
 
     def size_bytes(self, rows: int, columns: int) -> int:
         """Bytes of a matrix (inputs, outputs), scales and zero points included."""
@@ -147,9 +149,15 @@ def _fp8(file: ConfigFile) -> Quantized:
     return Quantized(method="fp8", bits=8, rows=block[1], columns=block[0], scale_bits=32)
 
 
+def _mxfp4(file: ConfigFile) -> Quantized:
+    """4-bit floats of the experts' matrices with an 8-bit exponent per 32 weights."""
+    return Quantized(method="mxfp4", bits=4, rows=32, columns=1, scale_bits=8, experts_alone=True)
+
+
 METHODS: Mapping[str, Callable[[ConfigFile], Quantized]] = {
     "awq": _awq,
     "bitsandbytes": _bitsandbytes,
     "fp8": _fp8,
     "gptq": _gptq,
+    "mxfp4": _mxfp4,
 }

@@ -24,6 +24,7 @@ class AlibiRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "alibi"
+    pairs: ClassVar[tuple[str, str] | None] = ("d2", "d3")
     unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     flops: ClassVar[int] = 2

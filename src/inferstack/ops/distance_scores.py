@@ -28,6 +28,7 @@ class DistanceScoresRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "distance_scores"
+    pairs: ClassVar[tuple[str, str] | None] = ("d2", "d3")
     unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x", "by_row")

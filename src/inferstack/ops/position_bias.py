@@ -26,6 +26,7 @@ class PositionBiasRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "position_bias"
+    pairs: ClassVar[tuple[str, str] | None] = ("d2", "d3")
     unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x", "table")

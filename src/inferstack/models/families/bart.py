@@ -48,7 +48,8 @@ class BartFamily(EncoderDecoderFamily):
         hidden = file.whole("d_model", 2**16)
         if kind == "marian":
             file.only("share_encoder_decoder_embeddings", True)
-        file.only("normalize_embedding", True)
+        if kind in NORMED:
+            file.only("normalize_embedding", True)
         norm = Norm(kind="layernorm", epsilon=EPSILON)
         rows = file.whole("max_position_embeddings", 2**22)
         tied = file.flag("tie_word_embeddings", True)

@@ -20,7 +20,7 @@ from inferstack.models.description import (
 )
 from inferstack.models.family import Family
 from inferstack.models.names import Names
-from inferstack.models.reading import activation, head_sizes, read_rotary, windows
+from inferstack.models.reading import activation, head_sizes, longest, read_rotary, windows
 
 MODULES = {
     "query": "self_attn.q_proj",
@@ -84,7 +84,7 @@ class LlamaFamily(Family):
             vocabulary=file.whole("vocab_size", 2**24),
             hidden=hidden,
             layers=layers,
-            longest=file.whole("max_position_embeddings", 2**24),
+            longest=longest(file),
             causal=True,
             embedding=Embedding(),
             final_norm=norm,

@@ -74,7 +74,7 @@ class T5Family(EncoderDecoderFamily):
 
 def _feed_forward(file: ConfigFile) -> FeedForward:
     """feed_forward_proj: relu, gated-gelu, ..."""
-    said = file.text("feed_forward_proj")
+    said = file.text("feed_forward_proj") if file.has("feed_forward_proj") else "relu"
     gated, _, name = said.rpartition("-")
     # What T5 calls gelu is its tanh form.
     name = "gelu_new" if said == "gated-gelu" else name
