@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from inferstack.compress.accuracy import embed
 from inferstack.ir.graph import Graph, TensorRole
 from inferstack.models.decoder import LOGITS, caches_of
-from inferstack.models.hugging_face import load_graph
+from inferstack.models.hugging_face import load_checkpoint, load_graph
 from inferstack.models.scenario import Scenario
 from inferstack.ops.execute import execute
+from inferstack.testing.checkpoints import word_tokenizer
 
 from .referees import REFEREES, VOCABULARY, Referee, read_parameters, saved
 
@@ -87,6 +90,29 @@ def test_hidden_states_and_logits_are_equal(referee: Referee, model: tuple[Any, 
     if causal:
         logits = answer.logits.numpy()
         np.testing.assert_allclose(found[LOGITS][seen], logits[seen], rtol=1e-4, atol=1e-4)
+
+
+def test_sentences_are_embedded_from_the_folder(referee: Referee, model: tuple[Any, Path]) -> None:
+    """With a tokenizer, as users have it: short sentences filled up, then cut to their length."""
+    import torch
+
+    if referee.auto != "AutoModel":
+        pytest.skip("no encoder of sentences")
+    reference, folder = model
+    (folder / "tokenizer.json").write_text(json.dumps(word_tokenizer()), encoding="utf-8")
+    ours = load_checkpoint(folder, seq_len=TOKENS)
+    texts = ["the cat sat", "the dog ran very far and sat on the mat !"]
+    arrays = ours.tokenizer.encode(texts)
+    given = {"input_ids": torch.from_numpy(arrays["ids"])}
+    given["attention_mask"] = torch.from_numpy(arrays["mask"])
+    if "token_type_ids" in arrays:
+        given["token_type_ids"] = torch.from_numpy(arrays["token_type_ids"])
+    with torch.no_grad():
+        hidden = reference(**given).last_hidden_state.numpy()
+    seen = arrays["mask"][:, :, None]
+    assert sorted(seen.sum(axis=(1, 2))) == [5, TOKENS]
+    expected = (hidden * seen).sum(axis=1) / seen.sum(axis=1)
+    np.testing.assert_allclose(embed(ours.graph, arrays), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_parameters_and_flops_are_as_many(referee: Referee, model: tuple[Any, Path]) -> None:
