@@ -300,6 +300,8 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     ],
     "spread_batch": [
         example({"x": real(3, 4), "like": real(2, 5, 4)}, "like", unread="like"),
+        example({"x": real(8, 4), "like": real(2, 3, 4)}, "like", unread="like", near=True),
+        example({"x": real(8, 4), "like": real(2, 5, 4)}, "like", unread="like", near=True),
     ],
     "tanh": [example({"x": real(2, 3, 4)}, "x")],
     "token_pool": [

@@ -59,7 +59,8 @@ class Disentangled:
 
     to_position: the query with the distance as a key; from_position: the distance as a query with
     the key. shared: the projections of query and key serve the distances too; key_bias: of their
-    own. buckets, longest: see the operator `distance_scores`; 0 for none. norm: of the table.
+    own. buckets, longest: see the operator `distance_scores`; 0 for none. norm: of the table. near:
+    only the distances that a sentence has are scored with.
     """
 
     rows: int
@@ -70,6 +71,7 @@ class Disentangled:
     shared: bool
     key_bias: bool = True
     norm: Norm | None = None
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

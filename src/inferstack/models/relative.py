@@ -21,7 +21,8 @@ class RelativeBlock(DescribedBuilder):
         ):
             if asked:
                 made = self._projected(name, of, slot, table)
-                made = self._spread(f"{name}.position_{slot}_spread", made, operand)
+                spread = f"{name}.position_{slot}_spread"
+                made = self._spread(spread, made, operand, near=relative.near)
                 made = self._by_row(name, of, f"position_{slot}", operand, made)
                 attributes: dict[str, int | bool] = {"of_keys": slot == "query"}
                 if relative.buckets:
@@ -55,8 +56,8 @@ class RelativeBlock(DescribedBuilder):
             inputs["bias"] = self.weight(f"{name}.{own}.bias", wide)
         return self.add("matmul", f"{name}.position_{slot}", inputs, part=PROJECTION)
 
-    def _spread(self, name: str, rows: str, like: str) -> str:
-        return self.add("spread_batch", name, {"x": rows, "like": like})
+    def _spread(self, name: str, rows: str, like: str, *, near: bool = False) -> str:
+        return self.add("spread_batch", name, {"x": rows, "like": like}, {"near": near})
 
     def _by_row(self, name: str, of: Attention, what: str, operand: str, rows: str) -> str:
         """The scores of each token of `operand` (batch, tokens, d) with `rows` (batch, rows, d)."""
