@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-VOCABULARY = 48
-HIDDEN = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3}
-SIZES = {**HIDDEN, "intermediate_size": 40, "vocab_size": VOCABULARY}
-GROUPED = {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 64}
+from .dense_decoders import DENSE_DECODERS, GROUPED, SIZES, VOCABULARY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +193,7 @@ REFEREES = (
     _decoder("qwen2"),
     _decoder("qwen2", "window", use_sliding_window=True, sliding_window=4, max_window_layers=1),
     _decoder("qwen3", head_dim=16),
+    *(Referee(model_type=kind, note=note, more=more) for kind, note, more in DENSE_DECODERS),
     _decoder("smollm3", pad_token_id=0, no_rope_layer_interval=2),
     _decoder("mixtral", num_local_experts=4, num_experts_per_tok=2),
     _decoder(
@@ -294,7 +292,7 @@ def saved(referee: Referee, folder: Path) -> Any:
 
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(referee.model_type, **referee.more)
-    config._attn_implementation = "eager"
+    config._attn_implementation = referee.more.get("attn_implementation", "eager")
     model = getattr(transformers, referee.auto).from_config(config)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

@@ -18,7 +18,8 @@ from inferstack.models.scenario import Scenario
 from inferstack.ops.execute import execute
 from inferstack.testing.checkpoints import word_tokenizer
 
-from .referees import REFEREES, VOCABULARY, Referee, read_parameters, saved
+from .dense_decoders import VOCABULARY
+from .referees import REFEREES, Referee, read_parameters, saved
 
 Array = npt.NDArray[Any]
 TOKENS, LENGTHS = 11, (11, 7)
@@ -64,12 +65,14 @@ def feeds(graph: Graph, ids: Array, mask: Array) -> dict[str, Array]:
 
 def theirs(model: Any, graph: Graph, ids: Array, mask: Array) -> Any:
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     given = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
     if "token_type_ids" in graph.inputs:
         types = feeds(graph, ids, mask)["token_type_ids"]
         given["token_type_ids"] = torch.from_numpy(types)
-    with torch.no_grad():
+    # The counter does not know the other kernels.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         return model(**given, output_hidden_states=True)
 
 

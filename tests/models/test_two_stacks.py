@@ -17,7 +17,8 @@ from inferstack.models.hugging_face import load_graph
 from inferstack.models.scenario import Phase, Scenario
 from inferstack.ops.execute import execute
 
-from .referees import TWO_STACKS, VOCABULARY, Referee, learned_buffers, saved
+from .dense_decoders import VOCABULARY
+from .referees import TWO_STACKS, Referee, learned_buffers, saved
 
 Array = npt.NDArray[Any]
 SOURCE, LENGTHS, TARGET = 9, (9, 6), 7

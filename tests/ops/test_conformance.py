@@ -201,6 +201,7 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         ),
         example({"x": real(2, 3, 8), "gamma": real(8)}, "x", epsilon=1e-5),
         example({"x": real(2, 3, 8), "gamma": real(4)}, "x", epsilon=1e-5, width=4),
+        example({"x": real(2, 3, 8), "gamma": real(2, 4)}, "x", epsilon=1e-5, width=4),
         example(
             {"x": int32(2, 3, 8), "gamma": NORM_TABLES[0], "beta": NORM_TABLES[1]},
             "x",
@@ -253,6 +254,8 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     "rmsnorm": [
         example({"x": real(2, 3, 8), "gamma": real(8)}, "x", epsilon=1e-5),
         example({"x": real(2, 3, 8), "gamma": real(2)}, "x", epsilon=1e-5, width=2),
+        example({"x": real(2, 3, 8), "gamma": real(4, 2)}, "x", epsilon=1e-5, width=2),
+        example({"x": real(2, 3, 8), "gamma": real(1, 8)}, "x", epsilon=1e-5, width=8),
     ],
     "rotary": [
         example({"x": real(2, 3, 12)}, "x", heads=2, theta=10000.0),

@@ -103,8 +103,7 @@ class AttentionBlock(RelativeBlock):
     def _placed(self, name: str, of: Attention, x: str, heads: int) -> str:
         """With the norm of heads, cut, then turned by position."""
         if of.head_norm is not None:
-            width = heads * of.width if of.norm_whole else of.width
-            x = self._head_norm(f"{name}_norm", of, x, width)
+            x = self._head_norm(f"{name}_norm", of, x, heads)
         if of.clip is not None:
             x = self._clipped(x, of.clip)
         if of.rotary is None:
@@ -113,13 +112,16 @@ class AttentionBlock(RelativeBlock):
         attributes["first"] = self.scenario.context_tokens
         return self.add("rotary", f"{name}_rotary", {"x": x}, attributes)
 
-    def _head_norm(self, name: str, of: Attention, x: str, width: int) -> str:
+    def _head_norm(self, name: str, of: Attention, x: str, heads: int) -> str:
         norm = of.head_norm
         assert norm is not None, "asked for where there is one"
         if of.norm_whole:
-            return self.norm(name, norm, x, width=width)
-        inputs = {"x": x, "gamma": self.weight(f"{name}.gamma", width)}
-        return self.add(norm.kind, name, inputs, {"epsilon": norm.epsilon, "width": width})
+            return self.norm(name, norm, x, width=heads * of.width)
+        shape = (heads, of.width) if of.norm_each else (of.width,)
+        inputs = {"x": x, "gamma": self.weight(f"{name}.gamma", *shape)}
+        if norm.kind == "layernorm" and norm.bias:
+            inputs["beta"] = self.weight(f"{name}.beta", *shape)
+        return self.add(norm.kind, name, inputs, {"epsilon": norm.epsilon, "width": of.width})
 
     def _attended(
         self, name: str, of: Attention, operands: tuple[str, str, str], mask: str | None = None
@@ -143,7 +145,8 @@ class AttentionBlock(RelativeBlock):
         if of.softcap is not None:
             scores = self.add("softcap", f"{name}.softcap", {"x": scores}, {"cap": of.softcap})
         if of.alibi:
-            scores = self.add("alibi", f"{name}.alibi", {"x": scores})
+            scale = {} if of.alibi_scale == 1.0 else {"scale": of.alibi_scale}
+            scores = self.add("alibi", f"{name}.alibi", {"x": scores}, scale)
         if of.buckets is not None:
             # One table serves all layers.
             table = self.weight("position_bias", of.buckets.count, of.heads)

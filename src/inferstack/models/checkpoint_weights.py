@@ -24,7 +24,7 @@ WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
 MOST_FILES = 10_000
 EXPERT = "{e}"
-"""In a name: the number of an expert."""
+"""In a name: the number of an expert, or of a head."""
 
 
 class CheckpointWeights:

@@ -82,11 +82,12 @@ class Attention:
     bias: of query, key and value; output_bias. scale: of the scores, width^-1/2 by default. window:
     keys that a query sees at most, itself included. softcap: scores go through softcap *
     tanh(x / softcap). head_norm: of query and key, over each head, or over all of them with
-    norm_whole. alibi: slopes of distance instead of positions. sinks: a learned number for each
-    head stands in every row of the softmax. clip: query, key and value are cut to +-clip. latent:
-    of keys and values that are made of one narrow vector; width and kv_heads then say nothing more.
-    sinusoids: the query scores keys, projected sinusoids of the distance, and whether both tokens
-    are of one segment, with a bias of its own for each of the three (XLNet).
+    norm_whole; with norm_each every head has gains of its own. alibi: slopes of distance instead of
+    positions, times alibi_scale. sinks: a learned number for each head stands in every row of the
+    softmax. clip: query, key and value are cut to +-clip. latent: of keys and values that are made
+    of one narrow vector; width and kv_heads then say nothing more. sinusoids: the query scores
+    keys, projected sinusoids of the distance, and whether both tokens are of one segment, with a
+    bias of its own for each of the three (XLNet).
     """
 
     heads: int
@@ -101,7 +102,9 @@ class Attention:
     softcap: float | None = None
     head_norm: Norm | None = None
     norm_whole: bool = False
+    norm_each: bool = False
     alibi: bool = False
+    alibi_scale: float = 1.0
     buckets: Buckets | None = None
     sinks: bool = False
     clip: float | None = None
@@ -196,6 +199,7 @@ class Embedding:
 
     projected: whether a dense layer stands behind them; by default where the widths differ.
     projection_bias: whether that has one. norm_last: the norm stands behind it (DeBERTa).
+    words_alone: it stands behind the words, and the other tables have the model's width (OPT).
 
     token_types: rows of that table, from which each token's own type picks. first_rows: tables,
     with their rows, of which the first row is added to every position.
@@ -210,6 +214,7 @@ class Embedding:
     projected: bool | None = None
     projection_bias: bool = True
     norm_last: bool = False
+    words_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

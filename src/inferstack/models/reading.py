@@ -9,6 +9,7 @@ from typing import Any
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
 from inferstack.models.config_file import ConfigFile
+from inferstack.models.description import Description, Embedding, Head, Layer, Norm
 from inferstack.models.rotary import Rotary
 
 ACTIVATIONS = {
@@ -25,6 +26,7 @@ ACTIVATIONS = {
     "tanh": "tanh",
 }
 LONGEST_SEQUENCE = 2**26
+ROPE_KEYS = ("rope_parameters", "rope_scaling")
 
 
 def activation(file: ConfigFile, *keys: str, absent: str | None = None) -> str:
@@ -65,13 +67,53 @@ def longest(file: ConfigFile) -> int:
     return file.whole_or(key, 2048, LONGEST_SEQUENCE)
 
 
-def windows(file: ConfigFile, depth: int) -> list[int | None]:
+def layernorm(file: ConfigFile, key: str = "layer_norm_eps", *, bias: bool = True) -> Norm:
+    """The layernorm of that epsilon, 1e-5 by default."""
+    return Norm(kind="layernorm", epsilon=file.number_or(key, 1e-5, 1e-20, 1.0), bias=bias)
+
+
+def rmsnorm(file: ConfigFile, absent: float, *, offset: float = 0.0) -> Norm:
+    """The rmsnorm of rms_norm_eps, `absent` by default."""
+    epsilon = file.number_or("rms_norm_eps", absent, 1e-20, 1.0)
+    return Norm(kind="rmsnorm", epsilon=epsilon, offset=offset)
+
+
+def decoder(
+    file: ConfigFile,
+    hidden: int,
+    layers: tuple[Layer, ...],
+    final_norm: Norm | None,
+    head: Head,
+    *,
+    longest: int | None = None,
+    embedding: Embedding | None = None,
+) -> Description:
+    """A causal stack; longest is max_position_embeddings by default."""
+    return Description(
+        vocabulary=file.whole("vocab_size", 2**24),
+        hidden=hidden,
+        layers=layers,
+        longest=longest or file.whole("max_position_embeddings", 2**24),
+        causal=True,
+        embedding=embedding or Embedding(),
+        final_norm=final_norm,
+        head=head,
+    )
+
+
+def windows(
+    file: ConfigFile, depth: int, *, size: int | None = None, every: int | None = None
+) -> list[int | None]:
     """By layer, how many keys a query sees at most: layer_types, or sliding_window for all.
+
+    size: where sliding_window is not there. every: without layer_types, one layer of so many sees
+    all, the last.
 
     Qwen2's and SmolLM3's window counts only where use_sliding_window says so, from
     max_window_layers on.
     """
-    size = file.whole_or("sliding_window", 0, LONGEST_SEQUENCE, least=0) or None
+    if "sliding_window" in file.content or size is None:
+        size = file.whole_or("sliding_window", 0, LONGEST_SEQUENCE, least=0) or None
     kinds = file.optional("layer_types", None)
     if kinds is not None:
         known = {"full_attention": None, "sliding_attention": size}
@@ -83,6 +125,8 @@ def windows(file: ConfigFile, depth: int) -> list[int | None]:
         if size is None and "sliding_attention" in kinds:
             raise CheckpointError(file.where, "layer_types slides, and sliding_window is not set")
         return [known[kind] for kind in kinds]
+    if every is not None:
+        return [None if (number + 1) % every == 0 else size for number in range(depth)]
     if "use_sliding_window" in file.content or "max_window_layers" in file.content:
         if not file.flag("use_sliding_window", False):
             return [None] * depth
@@ -93,7 +137,7 @@ def windows(file: ConfigFile, depth: int) -> list[int | None]:
 
 def rope_of(file: ConfigFile) -> ConfigFile:
     """What config.json says of rotary positions: rope_parameters, or rope_scaling; or nothing."""
-    for key in ("rope_parameters", "rope_scaling"):
+    for key in ROPE_KEYS:
         said = file.optional(key, None)
         if said is not None:
             where = f"{file.where}, {key}"
@@ -104,11 +148,16 @@ def rope_of(file: ConfigFile) -> ConfigFile:
 
 
 def read_rotary(
-    file: ConfigFile, width: int, *, theta: float = 10000.0, interleaved: bool = False
+    file: ConfigFile,
+    width: int,
+    *,
+    theta: float = 10000.0,
+    part: float = 1.0,
+    interleaved: bool = False,
 ) -> Rotary:
     """rope_theta and rope_scaling, or rope_parameters, of config.json. Raises CheckpointError.
 
-    theta: where it says none. A part of the head, partial_rotary_factor, may turn alone.
+    theta, and part of the head that turns (partial_rotary_factor): where it says none.
     """
     own = rope_of(file)
     base = own if "rope_theta" in own.content else file
@@ -117,7 +166,7 @@ def read_rotary(
     source = own if "partial_rotary_factor" in own.content else file
     if source.content.get("partial_rotary_factor") is not None:
         part = source.number("partial_rotary_factor", 0.0, 1.0)
-        width = int(width * part)
+    width = int(width * part)
     plain = Rotary(width=width, theta=theta, interleaved=interleaved)
     if width % 2 or width == 0:
         raise CheckpointError(file.where, "rotary positions turn pairs", got=f"{width} elements")
@@ -147,6 +196,26 @@ def read_rotary(
         original=original,
         **said,
     )
+
+
+def read_rotary_by_window(
+    file: ConfigFile, width: int, *, theta: float = 10000.0, near_theta: float | None = None
+) -> tuple[Rotary, Rotary]:
+    """Those of layers that see all keys, and of layers with a window, which nothing stretches.
+
+    rope_parameters may say them by the kind of layer. near_theta: of the second, where it does not;
+    the first one's by default.
+    """
+    said = rope_of(file)
+    if said.has("full_attention") or said.has("sliding_attention"):
+        plain = {key: value for key, value in file.content.items() if key not in ROPE_KEYS}
+        kinds = [said.optional(f"{kind}_attention", None) or {} for kind in ("full", "sliding")]
+        rope = [ConfigFile(file.where, {**plain, "rope_parameters": kind}) for kind in kinds]
+        absent = theta if near_theta is None else near_theta
+        return read_rotary(rope[0], width, theta=theta), read_rotary(rope[1], width, theta=absent)
+    wide = read_rotary(file, width, theta=theta)
+    near = wide.theta if near_theta is None else near_theta
+    return wide, Rotary(width=wide.width, theta=near)
 
 
 def _nothing(own: ConfigFile, width: int) -> Mapping[str, Any]:

@@ -109,6 +109,9 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
                 self.repeats = 1
         if described.final_norm is not None:
             x = self.norm(FINAL_NORM, described.final_norm, x, part=HEAD)
+        if described.head is not None and described.head.project:
+            width = described.embedding.width or described.hidden
+            x = self.dense("head.projection", x, described.hidden, width, HEAD, bias=False)
         outputs = (x,) if described.head is None else (x, self.logits(x))
         return self.builder.build((*outputs, *self.remembered))
 
@@ -122,6 +125,8 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         if embedding.scale is not None:
             factor = {"factor": embedding.scale}
             x = add("scale", "embedding.scale", {"x": x}, factor, part=EMBEDDING)
+        if embedding.words_alone:
+            x, width = self._words_projected(x, width), described.hidden
         if embedding.token_types:
             table = self.weight("embedding.token_type", embedding.token_types, width)
             inputs = {"table": table, "ids": "token_type_ids"}
@@ -131,13 +136,19 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
             x = self._positions(x, width)
         if embedding.norm is not None and not embedding.norm_last:
             x = self.norm("embedding.norm", embedding.norm, x, width=width, part=EMBEDDING)
-        projected = embedding.projected
-        if width != described.hidden if projected is None else projected:
-            bias = embedding.projection_bias
-            x = self.dense("embedding.projection", x, width, described.hidden, EMBEDDING, bias=bias)
+        if not embedding.words_alone:
+            x = self._words_projected(x, width)
         if embedding.norm is not None and embedding.norm_last:
             x = self.norm("embedding.norm", embedding.norm, x, part=EMBEDDING)
         return x
+
+    def _words_projected(self, x: str, width: int) -> str:
+        """At the model's width."""
+        embedding, hidden = self.description.embedding, self.description.hidden
+        if not (width != hidden if embedding.projected is None else embedding.projected):
+            return x
+        bias = embedding.projection_bias
+        return self.dense("embedding.projection", x, width, hidden, EMBEDDING, bias=bias)
 
     def _positions(self, x: str, width: int) -> str:
         embedding, scenario = self.description.embedding, self.scenario
@@ -224,8 +235,6 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         described, head = self.description, self.description.head
         assert head is not None, "asked for where there is one"
         width = described.embedding.width or described.hidden
-        if head.project:
-            x = self.dense("head.projection", x, described.hidden, width, HEAD, bias=False)
         table = "embedding.word"
         if not head.tied:
             table = self.weight("head.weight", width, described.vocabulary)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rows import row_space, row_width
+from inferstack.ops.rows import row_space, row_width, table_shapes
 from inferstack.ops.rule import IterationSpace, Rule
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class LayerNormRule(Rule):
         self.need(x.shape[-1] % width == 0, x.name, width, f"a divisor of {x.shape[-1]}")
         for slot in ("gamma", "beta"):
             if slot in inputs:
-                self.need(inputs[slot].shape == (width,), x.name, inputs[slot].shape, (width,))
+                shape, may_be = inputs[slot].shape, table_shapes(x.shape, width)
+                self.need(shape in may_be, x.name, shape, may_be)
         return x.shape, DType.INT8 if x.dtype.is_integer else x.dtype
 
     def space(
@@ -47,8 +48,8 @@ class LayerNormRule(Rule):
         Source: derived from Kim et al. 2023, arXiv:2302.14017, Table 3: what GELU, LayerNorm
         and additions have together; 10, 8 and 1 fit.
         """
-        slots = tuple(slot for slot in ("gamma", "beta") if slot in inputs)
-        return row_space(output.shape, attributes, slots, 8)
+        tables = {slot: len(inputs[slot].shape) for slot in ("gamma", "beta") if slot in inputs}
+        return row_space(output.shape, attributes, tables, 8)
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rows import row_space, row_width
+from inferstack.ops.rows import row_space, row_width, table_shapes
 from inferstack.ops.rule import IterationSpace, Rule
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class RmsNormRule(Rule):
         self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
         width = row_width(x.shape, attributes)
         self.need(x.shape[-1] % width == 0, x.name, width, f"a divisor of {x.shape[-1]}")
-        self.need(gamma.shape == (width,), x.name, gamma.shape, (width,))
+        may_be = table_shapes(x.shape, width)
+        self.need(gamma.shape in may_be, x.name, gamma.shape, may_be)
         return x.shape, x.dtype
 
     def space(
@@ -45,7 +46,7 @@ class RmsNormRule(Rule):
 
         The square root and the division per row are not counted.
         """
-        return row_space(output.shape, attributes, ("gamma",), 4)
+        return row_space(output.shape, attributes, {"gamma": len(inputs["gamma"].shape)}, 4)
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
