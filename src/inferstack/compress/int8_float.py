@@ -34,7 +34,9 @@ class _Int8FloatLowering(Lowering):
 
     def lower(self, operator: Operator) -> None:
         """Add the operator, on int8 where the array computes it."""
-        if operator.kind not in ARRAY_KINDS:
+        first = self.graph.tensors[next(iter(operator.inputs.values()))]
+        # A product of weights alone is the same for every sentence.
+        if operator.kind not in ARRAY_KINDS or first.role is TensorRole.WEIGHT:
             inputs = {slot: self.as_float(name) for slot, name in operator.inputs.items()}
             self.floats[operator.output] = self.builder.add(
                 operator.kind, operator.name, inputs, operator.attributes, part=operator.part
@@ -50,9 +52,13 @@ class _Int8FloatLowering(Lowering):
             self.attention_context(operator, stays)
 
     def int8(self, operator: Operator, slot: str) -> Integer:
-        """The operand as int8, quantized on the host where it is float."""
+        """The operand as int8, quantized on the host where it is float, or int32 for others too."""
         name = operator.inputs[slot]
-        if name not in self.integers and name in self.floats:
+        held = self.integers.get(name)
+        if held is not None and held.dtype is DType.INT32:
+            self.as_float(name)
+            held = None
+        if held is None and name in self.floats:
             self.integers[name] = self.quantized(operator, name, slot == "probabilities")
         return super().int8(operator, slot)
 

@@ -122,18 +122,19 @@ class _IntegerLowering(Lowering):
         absmax = self.calibration.of(operator.inputs["x"]).absmax or 1.0
         common = np.array([NORM_HEADROOM * absmax / 2**20])
         scale = self.channel_scale(operator.output)
+        gamma = self.weight(operator, "gamma")
+        beta = self.weight(operator, "beta") if "beta" in operator.inputs else np.zeros_like(gamma)
         gamma, beta, attributes = layernorm_tables(
-            self.weight(operator, "gamma"),
-            self.weight(operator, "beta"),
+            gamma,
+            beta,
             epsilon=number(operator, "epsilon"),
             input_scale=float(common[0]),
             output_scale=scale,
         )
         inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / common)}
         for slot, data in (("gamma", gamma), ("beta", beta)):
-            inputs[slot] = self.static(
-                operator.inputs[slot], data, DType.INT32, TensorRole.CONSTANT
-            )
+            name = operator.inputs.get(slot, f"{operator.name}.{slot}")
+            inputs[slot] = self.static(name, data, DType.INT32, TensorRole.CONSTANT)
         self.emit(operator, inputs, scale, dict(attributes))
 
     def softmax(self, operator: Operator) -> None:
