@@ -285,6 +285,20 @@ TWO_STACKS = (
 )
 
 
+def _vision(model_type: str, **more: Any) -> Referee:
+    sizes = {**HIDDEN, "intermediate_size": 40, "image_size": 24, "patch_size": 8}
+    auto = "AutoModel" if model_type in ("vit", "deit") else f"{more.pop('auto')}VisionModel"
+    return Referee(model_type=model_type, more={**sizes, **more}, auto=auto)
+
+
+VISION = (
+    _vision("vit"),
+    _vision("deit"),
+    _vision("clip_vision_model", auto="CLIP"),
+    _vision("siglip_vision_model", auto="Siglip"),
+)
+
+
 def saved(referee: Referee, folder: Path) -> Any:
     """The model with random weights, large enough that a wrong one shows; also in the folder."""
     import torch
@@ -293,7 +307,8 @@ def saved(referee: Referee, folder: Path) -> Any:
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(referee.model_type, **referee.more)
     config._attn_implementation = referee.more.get("attn_implementation", "eager")
-    model = getattr(transformers, referee.auto).from_config(config)
+    made = getattr(transformers, referee.auto)
+    model = made.from_config(config) if referee.auto.startswith("Auto") else made(config)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         learned = [(n, p) for n, p in model.named_parameters() if p.requires_grad]

@@ -249,6 +249,7 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"table": real(9, 4), "ids": ids(2, 5, below=9)}, "ids", padding_id=1),
         example({"table": int8(9, 4), "ids": ids(2, 5, below=9)}, "ids"),
     ],
+    "prepend": [example({"x": real(2, 3, 4), "table": real(2, 4)}, "x", outside="x table")],
     "quantize": [example({"x": real(2, 3, 4)}, "x", scale=0.02)],
     "relu": [example({"x": real(2, 3, 4)}, "x")],
     "rmsnorm": [
@@ -306,6 +307,7 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(8, 4), "like": real(2, 3, 4)}, "like", unread="like", near=True),
         example({"x": real(8, 4), "like": real(2, 5, 4)}, "like", unread="like", near=True),
     ],
+    "to_tokens": [example({"x": IMAGE}, "x")],
     "tanh": [example({"x": real(2, 3, 4)}, "x")],
     "token_pool": [
         example({"x": real(2, 5, 4), "mask": MASK}, "x mask", mode=mode)

@@ -305,6 +305,9 @@ def test_the_pairs_of_a_causal_mask() -> None:
         "attention_scores": ("m", "n"),
         "attention_context": ("m", "k"),
         "softmax": ("d2", "d3"),
+        "alibi": ("d2", "d3"),
+        "distance_scores": ("d2", "d3"),
+        "position_bias": ("d2", "d3"),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,11 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
             raise InputError(
                 f"--image-size {image_size}", f"{name} sees tokens, not images", hint="--seq-len"
             )
+        if not any(field.name == "image_size" for field in fields(config)):
+            raise InputError(
+                f"--image-size {image_size}", f"{name} has positions for one size of image",
+                need=config.image_size,
+            )  # fmt: skip
         config = replace(config, image_size=image_size)
     return Model(
         name=name, architecture=architecture, config=config, folder=folder, weights=weights

@@ -58,7 +58,7 @@ class CheckpointWeights:
             needed = (*as_stored[:axis], place.part.outputs, *as_stored[axis + 1 :])
         got = file.tensors[stored].shape
         by_heads = needed if place.heads is None else (*needed[:-1], *place.heads)
-        if got not in (needed, (1, *needed), by_heads):
+        if _bare(got) != _bare(needed) and got != by_heads:
             raise CheckpointError(
                 f"{file.path}, tensor {printable(stored)}",
                 "has another shape than config.json says",
@@ -106,6 +106,13 @@ class CheckpointWeights:
                     got=f"tensor {printable(name)}",
                     need=f"layers 0 to {depth - 1}",
                 )
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without leading axes of one."""
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
 
 
 def _of_expert(place: StoredWeight, number: int) -> StoredWeight:

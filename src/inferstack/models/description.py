@@ -194,6 +194,25 @@ class PositionTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Patches:
+    """An image in squares of `size`, each a token; `leading` learned tokens stand in front.
+
+    bias: of the projection of a square. Every place has a learned position.
+    """
+
+    image: int
+    size: int
+    channels: int
+    leading: int
+    bias: bool
+
+    @property
+    def tokens(self) -> int:
+        """Those of an image."""
+        return self.leading + (self.image // self.size) ** 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
     """width: of the tables, if it is not the model's (ALBERT, ELECTRA). scale: of the words.
 
@@ -236,7 +255,8 @@ class Description:
 
     longest: tokens that it was trained for; its position table, if any, may end there. causal:
     each token sees itself and the earlier ones. shared: all layers have the weights of the first.
-    head: None for a model that gives hidden states alone.
+    head: None for a model that gives hidden states alone. patches: of one that sees images, and
+    then no words.
     """
 
     vocabulary: int
@@ -248,6 +268,7 @@ class Description:
     final_norm: Norm | None = None
     head: Head | None = None
     shared: bool = False
+    patches: Patches | None = None
 
     @property
     def depth(self) -> int:
@@ -266,6 +287,11 @@ class Description:
         for layer in self.layers:
             counts[layer] = counts.get(layer, 0) + 1
         return tuple(counts.items())
+
+    @property
+    def image_size(self) -> int | None:
+        """Height and width of the image in pixels."""
+        return None if self.patches is None else self.patches.image
 
     @property
     def crosses(self) -> bool:

@@ -16,7 +16,7 @@ from inferstack.models.architecture import WeightSource
 from inferstack.models.attention import AttentionBlock
 from inferstack.models.blocks import EMBEDDING, HEAD, OTHER
 from inferstack.models.decoder import FINAL_NORM, LOGITS, check_scenario
-from inferstack.models.description import Arrangement, Description, Layer, PositionTable
+from inferstack.models.description import Arrangement, Description, Layer, Patches, PositionTable
 from inferstack.models.feed_forward import FeedForwardBlock
 from inferstack.models.scenario import Phase, Scenario
 
@@ -76,6 +76,11 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         stack: str,
     ) -> None:
         super().__init__(name, description, scenario, weights, stack)
+        if description.patches is not None:
+            of = description.patches
+            shape: tuple[int, ...] = (scenario.batch, of.channels, of.image, of.image)
+            self.builder.tensor("image", shape, DType.FLOAT32, TensorRole.INPUT)
+            return
         typed = any(layer.attention.sinusoids for layer in description.layers)
         typed = typed or description.embedding.token_types > 0
         kinds = ("token_type_ids",) if typed else ()
@@ -119,6 +124,8 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         """Words, types and positions, summed in the order of the weights' own code."""
         described, add = self.description, self.add
         embedding = described.embedding
+        if described.patches is not None:
+            return self._patches(described.patches)
         width = embedding.width or described.hidden
         table = self.weight("embedding.word", described.vocabulary, width)
         x = add("embedding", "embedding.words", {"table": table, "ids": "ids"}, part=EMBEDDING)
@@ -149,6 +156,24 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
             return x
         bias = embedding.projection_bias
         return self.dense("embedding.projection", x, width, hidden, EMBEDDING, bias=bias)
+
+    def _patches(self, of: Patches) -> str:
+        """An image as tokens with their positions."""
+        hidden, norm = self.description.hidden, self.description.embedding.norm
+        shape = (hidden, of.channels, of.size, of.size)
+        inputs = {"x": "image", "weight": self.weight("embedding.patch.weight", *shape)}
+        if of.bias:
+            inputs["bias"] = self.weight("embedding.patch.bias", hidden)
+        says = {"stride": of.size, "padding": 0, "dilation": 1, "groups": 1}
+        x = self.add("conv2d", "embedding.patch", inputs, says, part=EMBEDDING)
+        x = self.add("to_tokens", "embedding.tokens", {"x": x}, part=EMBEDDING)
+        for number in reversed(range(of.leading)):
+            table = self.weight(f"embedding.leading{number}", 1, hidden)
+            inputs = {"x": x, "table": table}
+            x = self.add("prepend", f"embedding.prepend{number}", inputs, part=EMBEDDING)
+        table = self.weight("embedding.position", of.tokens, hidden)
+        x = self.add("add", "embedding.position_add", {"a": x, "b": table}, part=EMBEDDING)
+        return x if norm is None else self.norm("embedding.norm", norm, x, part=EMBEDDING)
 
     def _positions(self, x: str, width: int) -> str:
         embedding, scenario = self.description.embedding, self.scenario
