@@ -286,7 +286,7 @@ TWO_STACKS = (
 
 
 def _vision(model_type: str, **more: Any) -> Referee:
-    sizes = {**HIDDEN, "intermediate_size": 40, "image_size": 24, "patch_size": 8}
+    sizes = {**SIZES, "image_size": 24, "patch_size": 8}
     auto = "AutoModel" if model_type in ("vit", "deit") else f"{more.pop('auto')}VisionModel"
     return Referee(model_type=model_type, more={**sizes, **more}, auto=auto)
 
