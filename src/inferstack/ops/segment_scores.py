@@ -24,6 +24,7 @@ class SegmentScoresRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "segment_scores"
+    unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x", "by_row", "types")
 

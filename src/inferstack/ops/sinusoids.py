@@ -27,6 +27,7 @@ class SinusoidsRule(Rule):
     """See the module."""
 
     kind: ClassVar[str] = "sinusoids"
+    unit: ClassVar[str | None] = "tanh"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("like",)
 

@@ -28,6 +28,7 @@ class TokenPoolRule(MeanPoolRule):
     """See the module; shapes and loops are those of the mean."""
 
     kind: ClassVar[str] = "token_pool"
+    unit: ClassVar[str | None] = "mean_pool"
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]

@@ -18,6 +18,7 @@ class UnitLengthRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "unit_length"
+    unit: ClassVar[str | None] = "rmsnorm"
     work: ClassVar[Work] = Work.NORM
     flops: ClassVar[int] = 3
     """A square, its sum, a division; the root of each row is not counted."""
