@@ -229,27 +229,13 @@ def test_weights_that_are_not_finite_are_said(bert: TinyCheckpoint, value: float
     )
 
 
-@pytest.mark.parametrize(
-    ("other", "hint"),
-    [
-        ("", ""),
-        (
-            "pytorch_model.bin",
-            (
-                "\n\nhint: pytorch_model.bin is a program, not data; save_pretrained(folder) of "
-                "transformers writes model.safetensors"
-            ),
-        ),
-    ],
-)
-def test_a_folder_without_weights_is_said(other: str, hint: str, bert: TinyCheckpoint) -> None:
+def test_a_folder_without_weights_is_said(bert: TinyCheckpoint) -> None:
     folder = bert.write()
     folder.joinpath("model.safetensors").unlink()
-    if other:
-        folder.joinpath(other).touch()
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(folder, seq_len=8)
-    assert str(caught.value) == f"{folder}: has no model.safetensors{hint}"
+    need = "model.safetensors or pytorch_model.bin"
+    assert str(caught.value) == f"{folder}: has no model.safetensors; need {need}"
 
 
 @given(st.binary(max_size=64))

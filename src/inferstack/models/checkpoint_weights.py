@@ -1,19 +1,21 @@
-"""The weights of a model folder as a `WeightSource`: one safetensors file, or an index of several.
+"""The weights of a model folder as a `WeightSource`: one file, or several with an index.
 
 Source: transformers, `save_pretrained`, for the index: {"weight_map": {tensor: file name}}.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
 from inferstack.models.names import Names, Stacks, StoredWeight
-from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
+from inferstack.models.safetensors_file import StoredTensor, open_safetensors
+from inferstack.models.torch_file import open_torch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,10 +23,24 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 WEIGHTS = "model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"
 MOST_FILES = 10_000
 EXPERT = "{e}"
 """In a name: the number of an expert, or of a head."""
+
+
+class WeightFile(Protocol):
+    """A file of weights in any format."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def tensors(self) -> Mapping[str, StoredTensor]:
+        """What it has, by name."""
+
+    def float32(self, name: str) -> Array:
+        """The values of a tensor. Raises CheckpointError."""
 
 
 class CheckpointWeights:
@@ -119,48 +135,55 @@ def _of_expert(place: StoredWeight, number: int) -> StoredWeight:
     return replace(place, names=tuple(n.replace(EXPERT, str(number)) for n in place.names))
 
 
-def _files(folder: Path) -> dict[str, SafetensorsFile]:
-    """The file of each tensor."""
-    path = folder_file(folder, WEIGHTS)
-    if path is not None:
-        file = open_safetensors(path)
-        return dict.fromkeys(file.tensors, file)
-    index = read_object(folder, INDEX)
-    if index is None:
-        raise CheckpointError(str(folder), f"has no {WEIGHTS}", hint=_hint(folder))
-    places = ConfigFile(str(folder / INDEX), index).value("weight_map")
+def _files(folder: Path) -> dict[str, WeightFile]:
+    """The file of each tensor: safetensors, one or several; else torch's."""
+    for name, opened in OPENERS.items():
+        path = folder_file(folder, name)
+        if path is not None:
+            file = opened(path)
+            return dict.fromkeys(file.tensors, file)
+        index = read_object(folder, f"{name}.index.json")
+        if index is not None:
+            return _indexed(folder, f"{name}.index.json", index)
+    raise CheckpointError(str(folder), f"has no {WEIGHTS}", need=" or ".join(OPENERS))
+
+
+def _indexed(folder: Path, index_name: str, index: Mapping[str, object]) -> dict[str, WeightFile]:
+    """The file of each tensor, as an index says."""
+    places = ConfigFile(str(folder / index_name), index).value("weight_map")
     if not isinstance(places, dict) or not all(isinstance(v, str) for v in places.values()):
-        raise CheckpointError(str(folder / INDEX), "weight_map does not name a file per tensor")
+        raise CheckpointError(
+            str(folder / index_name), "weight_map does not name a file per tensor"
+        )
     names = sorted(set(places.values()))
     if len(names) > MOST_FILES:
-        raise CheckpointError(str(folder / INDEX), "names too many files", got=len(names))
-    opened = {name: _part(folder, name) for name in names}
+        raise CheckpointError(str(folder / index_name), "names too many files", got=len(names))
+    opened = {name: _part(folder, index_name, name) for name in names}
     for tensor, name in places.items():
         if tensor not in opened[name].tensors:
             raise CheckpointError(
-                str(folder / INDEX), "names a tensor that its file lacks",
+                str(folder / index_name), "names a tensor that its file lacks",
                 got=f"{printable(tensor)} in {printable(name)}",
             )  # fmt: skip
     return {tensor: opened[name] for tensor, name in places.items()}
 
 
-def _part(folder: Path, name: str) -> SafetensorsFile:
+def _part(folder: Path, index_name: str, name: str) -> WeightFile:
     """One of several files, which stands in the folder itself."""
-    if Path(name).name != name or not name.endswith(".safetensors") or not name.isprintable():
+    ending = f".{index_name.removesuffix('.index.json').rpartition('.')[2]}"
+    if Path(name).name != name or not name.endswith(ending) or not name.isprintable():
         raise CheckpointError(
-            str(folder / INDEX), "names a file that is no safetensors file of the folder",
+            str(folder / index_name), f"names a file that is no {ending} file of the folder",
             got=printable(name),
         )  # fmt: skip
     path = folder_file(folder, name)
     if path is None:
-        raise CheckpointError(str(folder), f"lacks the file {printable(name)}", need=INDEX)
-    return open_safetensors(path)
+        raise CheckpointError(str(folder), f"lacks the file {printable(name)}", need=index_name)
+    return open_safetensors(path) if ending == ".safetensors" else open_torch(path)
 
 
-def _hint(folder: Path) -> str | None:
-    if (folder / "pytorch_model.bin").exists():
-        return (
-            "pytorch_model.bin is a program, not data; save_pretrained(folder) of transformers "
-            f"writes {WEIGHTS}"
-        )
-    return None
+OPENERS: Mapping[str, Callable[[Path], WeightFile]] = {
+    WEIGHTS: open_safetensors,
+    "pytorch_model.bin": open_torch,
+}
+"""By the name of the file that has all weights; the first that is there is read."""

@@ -67,33 +67,38 @@ class SafetensorsFile:
         Raises CheckpointError for another than a floating-point type, and for values that are not
         finite in float32.
         """
-        import numpy as np
-
         tensor = self.tensors[name]
         where = f"{self.path}, tensor {name}"
-        if tensor.stored_type not in WEIGHT_TYPES:
-            raise CheckpointError(
-                where,
-                "weights of this type are not supported",
-                got=tensor.stored_type,
-                need=f"one of {', '.join(WEIGHT_TYPES)}",
-                hint="load an unquantized checkpoint; inferstack quantizes by itself",
-            )
-        values = self.stored(name)
-        if tensor.stored_type == "BF16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(over="ignore"):
-            # The file may place a tensor at any byte; the kernels want whole words.
-            values = np.require(values, dtype=np.float32, requirements="A")
-        if not np.isfinite(values).all():
-            count = int(np.count_nonzero(~np.isfinite(values)))
-            raise CheckpointError(
-                where,
-                "has values that are not finite",
-                got=f"{count:,} of {values.size:,} NaN or infinite",
-                hint="the checkpoint is damaged or its training diverged; take another one",
-            )
-        return values
+        return finite_float32(where, tensor.stored_type, self.stored(name))
+
+
+def finite_float32(where: str, stored_type: str, values: Array) -> Array:
+    """Stored values (bfloat16 as uint16) in float32. Raises CheckpointError for another than a
+    floating-point type, and for values that are not finite."""
+    import numpy as np
+
+    if stored_type not in WEIGHT_TYPES:
+        raise CheckpointError(
+            where,
+            "weights of this type are not supported",
+            got=stored_type,
+            need=f"one of {', '.join(WEIGHT_TYPES)}",
+            hint="load an unquantized checkpoint; inferstack quantizes by itself",
+        )
+    if stored_type == "BF16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore"):
+        # The file may place a tensor at any byte; the kernels want whole words.
+        values = np.require(values, dtype=np.float32, requirements="A")
+    if not np.isfinite(values).all():
+        count = int(np.count_nonzero(~np.isfinite(values)))
+        raise CheckpointError(
+            where,
+            "has values that are not finite",
+            got=f"{count:,} of {values.size:,} NaN or infinite",
+            hint="the checkpoint is damaged or its training diverged; take another one",
+        )
+    return values
 
 
 def open_safetensors(path: Path) -> SafetensorsFile:
