@@ -206,3 +206,8 @@ def test_a_bias_is_read_once_per_block_row_of_each_tile(rows: int, reads: int) -
     mapping = Mapping(operator="t", accelerator="gemmini", nodes=nodes)
     nest = legality.checked(mapping, wanted, machine)
     assert traffic.bias_reads(nest, wanted, machine) == reads
+    heads = matmul(32, 16, 16, bias_bits=32, heads=3)
+    nest = legality.checked(
+        dataclasses.replace(mapping, nodes=(Loop("g", 1), *mapping.nodes)), heads, machine
+    )
+    assert traffic.bias_reads(nest, heads, machine) == 3 * reads

@@ -10,7 +10,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from tests.mapping.conftest import gemmini
+from tests.mapping.conftest import gemmini, whole_layer
 from tests.mapping.conftest import matmul as product
 from tests.mapping.machines import hierarchy, padded, placed, small_contraction
 from tests.pinned import Pins, plain
@@ -20,11 +20,14 @@ from inferstack.cost.figures import OBJECTIVES
 from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.load import load_accelerator
 from inferstack.mapping.epilogue import Epilogue
+from inferstack.mapping.kernels import kernels_of
 from inferstack.mapping.nest import Loop, Mapping, Spatial
 from inferstack.mapping.shapes import convolution, matmul
 from inferstack.schedule.contraction import GREEDY, best_schedule
 from inferstack.schedule.nests.optimum import optimum
 from inferstack.schedule.nests.sample import Sampler
+from inferstack.schedule.plan import plan
+from inferstack.schedule.searcher import Searcher
 
 
 def words(mapping: Mapping) -> str:
@@ -136,6 +139,32 @@ def test_searches_over_tiles(pinned: Pins) -> None:
             made = best_schedule(wanted, machine, objective, perfect=perfect, rest=rest)
             found[f"{seed:02} {objective}"] = figures(made)
     pinned("tiles", found)
+
+
+@pytest.mark.parametrize("objective", ["edp", "latency"])
+def test_plans_of_programs(objective: str, pinned: Pins) -> None:
+    """An integer encoder layer: what is fused to what, and the proof over all ways to fuse."""
+    machine = gemmini("gemmini-ibert", scratchpad=4096, accumulator=8192)
+    graph = kernels_of(whole_layer(24, 32, 2, 80))
+    found: dict[str, object] = {}
+    for fuse in (True, False):
+        made = plan(graph, machine, Searcher(objective), fuse=fuse)
+        assert not isinstance(made, Infeasible)
+        found[f"fuse {fuse}"] = [
+            [
+                [row.name, row.times, row.cost.cycles, row.cost.energy_pj, row.cost.dram_bytes]
+                for row in made.rows
+            ],
+            [[s.contraction.name, figures(s), s.proof.space] for s in made.alone],
+            [
+                [s.contraction.name, figures(s), s.proof.space]
+                for row in made.rows
+                for s in row.cost.schedules
+            ],
+            plain(made.totals),
+            plain(made.proof),
+        ]
+    pinned(f"programs_plan_{objective}", found)
 
 
 def test_random_mappings(pinned: Pins) -> None:

@@ -95,7 +95,8 @@ def _crossing(operand: Operand, outer: str, inner: str, transfers: int, elements
 
 
 def bias_reads(nest: Nest, contraction: Contraction, accelerator: Accelerator) -> int:
-    """Elements of the bias that DRAM delivers: one row of n for every block row of each new tile.
+    """Elements of the bias that DRAM delivers: one row of n for every block row of each new tile,
+    in each matrix product of a batch.
 
     The accumulator is written whole: one value goes to all rows of a block of `array.rows` rows.
     """
@@ -110,7 +111,7 @@ def bias_reads(nest: Nest, contraction: Contraction, accelerator: Accelerator) -
                 min(step, size - at) for size in sizes["m"] for at in range(0, size, step)
             ]
     rows = sum(ceil_div(size, accelerator.array.rows) for size in sizes["m"])
-    return rows * contraction.extents["n"]
+    return contraction.batch * rows * contraction.extents["n"]
 
 
 def output_chunks(nest: Nest, contraction: Contraction, dim: str) -> int:
