@@ -194,6 +194,37 @@ def test_balanced_scale_covers_every_channel_and_beats_both_extremes() -> None:
     assert chosen <= predicted_error(absmax / 127, given.channel_square, readers, False)
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_balanced_scale_is_the_best_of_21_exponents_over_all_readers(residual: bool) -> None:
+    """range^e / row^(1 - e), each at least a tenth of the largest range, a thousandth of a row."""
+    random = np.random.default_rng(7)
+    for _ in range(5):
+        absmax = np.exp(random.normal(0, 2, 6))
+        weights = [
+            random.normal(0, 1, (6, n)) * 10.0 ** random.integers(-4, 2, (6, 1)) for n in (3, 9)
+        ]
+        given = statistics(absmax)
+        reach = [max(value, absmax.max() / 10) for value in absmax]
+        row = [max(1e-3, *(abs(w[j]).max() / abs(w).max() for w in weights)) for j in range(6)]
+        errors = []
+        for step in range(21):
+            e = step / 20
+            unit = np.array([r**e / w ** (1 - e) for r, w in zip(reach, row, strict=True)])
+            unit *= max(np.array(reach) / unit) / 127
+            errors.append((predicted_error(unit, given.channel_square, weights, residual), unit))
+        best = min(errors, key=lambda pair: pair[0])[1]
+        found = balanced_scale(given, weights, residual)
+        assert found == pytest.approx(best, rel=1e-9)
+        assert balanced_scale(given, [*weights, 0 * weights[0]], residual) == pytest.approx(found)
+
+
+def test_a_tensor_that_nobody_multiplies_keeps_its_ranges() -> None:
+    absmax = np.array([1.0, 0.5, 0.01])
+    found = balanced_scale(statistics(absmax), [], residual=True)
+    assert found == pytest.approx(np.array([1.0, 0.5, 0.1]) / 127)
+    assert balanced_scale(statistics(absmax * 0), [], True) == pytest.approx(np.full(3, 0.1) / 127)
+
+
 def test_predicted_error_is_the_error_of_rounding_both_sides() -> None:
     random = np.random.default_rng(6)
     x = random.uniform(-1, 1, (20_000, 24)) * np.linspace(0.2, 2, 24)
@@ -206,6 +237,21 @@ def test_predicted_error_is_the_error_of_rounding_both_sides() -> None:
     measured = float(((result - truth) ** 2).sum() / (truth**2).sum())
     predicted = predicted_error(scale, (x**2).mean(axis=0), [weight], False)
     assert predicted == pytest.approx(measured, rel=0.15)
+
+
+def test_a_residual_counts_as_much_as_a_reader() -> None:
+    """Of a channel of mean square 4 in units of 1, a twelfth; of one far under its unit, itself."""
+    scale, square = np.array([1.0, 1.0, 10.0]), np.array([4.0, 4.0, 0.5])
+    weight = np.array([[1.0], [2.0], [3.0]])
+    noise = (1 / 12 + 1 / 12 + 0.5) / 8.5
+    alone = predicted_error(scale, square, [weight], False)
+    assert predicted_error(scale, square, [weight], True) == pytest.approx(alone + noise)
+    assert predicted_error(scale, square, [], True) == pytest.approx(noise)
+    signal = 4 + 16 + 4.5
+    activation = (1 / 12 + 4 / 12 + 0.5 * 9) / signal
+    weights = (4 + 4 + 0.005) * (30 / 127) ** 2 / 12 / signal
+    assert alone == pytest.approx(activation + weights)
+    assert predicted_error(scale, 0 * square, [weight], True) == 0
 
 
 @pytest.mark.parametrize("name", ["integer-only", "int8-float"])
@@ -228,6 +274,9 @@ def test_a_weight_that_two_matmuls_share_serves_both(name: str) -> None:
     graph = builder.build(("third",))
     feeds = {"ids": np.random.default_rng(2).integers(0, 9, (30, 4))}
     compressed = method(name).apply(graph, calibrate(graph, [feeds]))
+    copies = [one for one in compressed.tensors if one.partition(":")[0] == "w"]
+    assert len(copies) > 1
+    assert copies == ["w", *(f"w:{number}" for number in range(2, len(copies) + 1))]
     expected = execute(graph, feeds)["third"]
     result = next(iter(execute(compressed, feeds).values()))
     assert float(np.abs(result - expected).max()) < 0.05 * float(np.abs(expected).max())

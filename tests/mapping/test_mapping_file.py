@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inferstack.core.errors import InferStackError, InputError
+from inferstack.core.errors import InferStackError, InputError, MappingError
 from inferstack.cost.cost import cost
 from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.load import load_accelerator
@@ -140,6 +140,32 @@ def test_the_message_of_each_mistake(tmp_path: Path, old: str, new: str, expecte
     assert error.value.exit_code == 2
     message = str(error.value).replace(str(path), "m.yaml")
     assert re.sub(r"nest\.\d+", "nest.N", message).startswith(expected)
+
+
+FUSED = "fused:\n- {name: act, kind: gelu}\n"
+WIDTH = "  fused_output_bits: 8\n"
+
+
+@pytest.mark.parametrize(
+    ("fused", "width", "expected"),
+    [
+        (FUSED, "", "m.yaml, contraction.fused_output_bits: missing"),
+        ("", WIDTH, "m.yaml, fused: missing"),
+        ("fused:\n- {name: sum, kind: add}\n", WIDTH, "m.yaml, fused.0: residual_bits"),
+        ("fused:\n- {name: act, kind: gelu, residual_bits: 8}\n", WIDTH, "m.yaml, fused.0: resid"),
+        (FUSED + "- {name: more, kind: gelu}\n", WIDTH, "m.yaml, fused.0: one operator ends"),
+    ],
+)
+def test_what_follows_and_its_width_go_together(
+    tmp_path: Path, fused: str, width: str, expected: str
+) -> None:
+    text = mapping_text(best().mapping, WANTED)
+    assert "contraction:\n" in text
+    path = tmp_path / "m.yaml"
+    path.write_text(fused + text.replace("contraction:\n", f"contraction:\n{width}", 1))
+    with pytest.raises(MappingError) as error:
+        load_mapping(path)
+    assert str(error.value).replace(str(path), "m.yaml").startswith(expected)
 
 
 def test_a_store_makes_the_second_search_free(tmp_path: Path, monkeypatch: object) -> None:

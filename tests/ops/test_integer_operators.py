@@ -205,3 +205,20 @@ def test_the_host_s_probabilities_are_those_of_i_softmax(random: np.random.Gener
     assert np.abs(ours - exact).max() <= 1
     assert np.abs(np.cumsum(ours - exact, axis=-1)).max() < 0.51
     assert not quantization.quantize_rows(np.zeros((2, 5))).any()
+
+
+def test_without_tables_a_value_is_taken_as_it_is(random: np.random.Generator) -> None:
+    x = random.integers(-(2**12), 2**12, (2, 8)).astype(np.int32)
+    one = {"multiplier": np.array([2**30]), "shift": np.array([30])}
+    attributes: dict[str, Any] = dict(quantization.gelu_attributes(1e-3)[0])
+    out = {"out_multiplier": np.array([2**30]), "out_shift": np.array([53])}
+    bare = reference.gelu({"x": x, **out}, attributes)
+    assert np.array_equal(bare, reference.gelu({"x": x, **out, **one}, attributes))
+    assert np.ptp(bare) > 5
+    norm = {"gamma": np.full(8, 2**20), "beta": np.arange(8)}
+    bare = reference.layernorm({"x": x, **norm}, {"epsilon_sum": 2**22, "output_shift": 30})
+    with_tables = reference.layernorm(
+        {"x": x, **norm, **one}, {"epsilon_sum": 2**22, "output_shift": 30}
+    )
+    assert np.array_equal(bare, with_tables)
+    assert np.ptp(bare) > 20

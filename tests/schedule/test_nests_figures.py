@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -181,3 +182,20 @@ def test_cycles_that_cannot_be_reached() -> None:
         "most 1,000 cycles\n\n"
         "hint: at least 65536 cycles; or a larger array, or wider ports"
     )
+
+
+@pytest.mark.parametrize(("bits", "demand"), [(4, 1), (8, 1), (12, 2), (16, 2)])
+def test_the_smallest_tile_is_one_element_of_whole_bytes(bits: int, demand: int) -> None:
+    """Inputs and weights of the target's scratchpad, each its own bytes; double where buffered."""
+    machine = load_accelerator(TARGET)
+    for doubled in (False, True):
+        levels = tuple(
+            replace(v, capacity_bytes=0, double_buffered=doubled) if v.name == "scratchpad" else v
+            for v in machine.levels
+        )
+        wanted = matmul(m=4, n=4, k=4, bits=bits)
+        made = optimum(wanted, replace(machine, levels=levels), "energy")
+        assert isinstance(made, Infeasible)
+        assert (made.demand, made.limit, made.unit) == (2 * demand, 0, "bytes")
+        assert made.resource == f"scratchpad of {TARGET}, tensor b of matmul"
+        assert made.levers == (f"at least {2 * demand * (1 + doubled)} bytes of scratchpad",)
