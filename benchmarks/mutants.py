@@ -58,17 +58,22 @@ class Outcome:
 
 @dataclass(slots=True)
 class Tests:
-    """The tests: seconds of each, and the functions that each enters."""
+    """The tests: seconds of each, and the functions that each enters.
+
+    callers, importers: of functions by name, and of modules.
+    """
 
     seconds: dict[str, float]
     functions: dict[str, set[str]]
     callers: dict[str, set[str]] = field(default_factory=dict)
+    importers: dict[str, set[str]] = field(default_factory=dict)
 
     def entering(self, mutant: Mutant) -> list[str]:
         """Tests that enter the changed function, or else what names it, or else its module."""
         found = self._entering({f"{mutant.path}::{mutant.function}"}) if mutant.function else []
         if not found:
-            found = self._entering(self._naming(mutant.function.rpartition(".")[2] or mutant.text))
+            name = mutant.function.rpartition(".")[2] or mutant.text
+            found = self._entering(self._naming(mutant.path, re.split(r"\W", name)[0]))
         if not found:
             found = [
                 name
@@ -78,13 +83,17 @@ class Tests:
         own = f"tests/{mutant.path.partition('/')[0]}/"
         return sorted(found, key=lambda name: (not name.startswith(own), self.seconds[name]))
 
-    def _naming(self, start: str) -> set[str]:
-        """The functions that name what a text begins with, and those that name these."""
-        seen, left = set[str](), deque([re.split(r"\W", start)[0]])
+    def _naming(self, path: str, name: str) -> set[str]:
+        """The functions that name something of a module, and those that name these."""
+        seen, left = set[str](), deque([(path, name)])
         while left:
-            for caller in self.callers.get(left.popleft(), set()) - seen:
-                seen.add(caller)
-                left.append(caller.rpartition("::")[2].rpartition(".")[2])
+            home, own = left.popleft()
+            places = {home} | self.importers.get(home, set())
+            for caller in self.callers.get(own, set()) - seen:
+                where, _, function = caller.partition("::")
+                if where in places:
+                    seen.add(caller)
+                    left.append((where, function.rpartition(".")[2]))
         return seen
 
     def _entering(self, wanted: set[str]) -> list[str]:
@@ -116,7 +125,7 @@ class Copy:
 
     def __init__(self, root: Path):
         self.root = root
-        self.importers = _importers(root)
+        self.importers = importers(root)
         self.stamp = 0
 
     def run(self, limit: float, **told: Path) -> tuple[str, str]:
@@ -155,7 +164,7 @@ class Copy:
         """Applies the mutant, runs the tests, and takes it back."""
         start, path = time.perf_counter(), self.root / PACKAGE / mutant.path
         source, times = path.read_text(encoding="utf-8"), path.stat()
-        stale = list(self._compiled(path))
+        stale = list(self._compiled(mutant.path))
         kept = {file: file.read_bytes() for file in stale}
         kept_times = {file: file.stat() for file in stale}
         self.stamp += 1
@@ -175,7 +184,7 @@ class Copy:
         finally:
             path.write_text(source, encoding="utf-8")
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-            for file in self._compiled(path):
+            for file in self._compiled(mutant.path):
                 file.unlink()
             for file, content in kept.items():
                 file.write_bytes(content)
@@ -183,10 +192,11 @@ class Copy:
         seconds = time.perf_counter() - start
         return Outcome(mutant=mutant, by=by, seconds=seconds, entering=len(entering))
 
-    def _compiled(self, path: Path) -> Iterator[Path]:
+    def _compiled(self, name: str) -> Iterator[Path]:
         """Files of numba's cache that may hold code of the module, or of a value that it has."""
-        for importer in self.importers.get(path, {path}):
-            yield from (importer.parent / "__pycache__").glob(f"{importer.stem}.*.nb[ic]")
+        for importer in sorted(reaching(self.importers, name)):
+            path = self.root / PACKAGE / importer
+            yield from (path.parent / "__pycache__").glob(f"{path.stem}.*.nb[ic]")
 
 
 def _stages(entering: list[str], tests: Tests) -> Iterator[list[str]]:
@@ -202,30 +212,33 @@ def _stages(entering: list[str], tests: Tests) -> Iterator[list[str]]:
     yield [*(n for n in entering if n in others), *sorted(others - set(entering))]
 
 
-def _importers(root: Path) -> dict[Path, set[Path]]:
-    """By module: itself, and all modules that import it, directly or not."""
+def importers(root: Path) -> dict[str, set[str]]:
+    """By module of the package, as a path in it: the modules that import it."""
+    package = root / PACKAGE
     files = {
-        ".".join(path.relative_to(root / "src").with_suffix("").parts): path
-        for path in (root / PACKAGE).rglob("*.py")
+        ".".join(("inferstack", *path.relative_to(package).with_suffix("").parts)): path
+        for path in package.rglob("*.py")
     }
-    direct: dict[Path, set[Path]] = {path: set() for path in files.values()}
+    direct: dict[str, set[str]] = {}
     for path in files.values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            for name in names:
+            if not isinstance(node, ast.ImportFrom) or not node.module:
+                continue
+            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
                 if name in files:
-                    direct[files[name]].add(path)
-    found = {}
-    for path in direct:
-        seen, left = {path}, [path]
-        while left:
-            fresh = direct[left.pop()] - seen
-            seen |= fresh
-            left += fresh
-        found[path] = seen
-    return found
+                    target = str(files[name].relative_to(package))
+                    direct.setdefault(target, set()).add(str(path.relative_to(package)))
+    return direct
+
+
+def reaching(direct: dict[str, set[str]], path: str) -> set[str]:
+    """A module, and all that import it, directly or not."""
+    seen, left = {path}, [path]
+    while left:
+        fresh = direct.get(left.pop(), set()) - seen
+        seen |= fresh
+        left += fresh
+    return seen
 
 
 def prepared(folder: Path) -> tuple[Copy, Tests]:
@@ -244,16 +257,17 @@ def prepared(folder: Path) -> tuple[Copy, Tests]:
         seconds={name: seconds for name, (seconds, _) in found.items()},
         functions={name: set(functions) for name, (_, functions) in found.items()},
         callers=callers(root),
+        importers=copy.importers,
     )
 
 
-def drawn(seed: int, only: str) -> Iterator[Mutant]:
+def drawn(root: Path, seed: int, only: str) -> Iterator[Mutant]:
     """Mutants without end or repetition, uniformly over the places of the code."""
     chance = random.Random(seed)
     sources, found = dict[str, str](), list[list[Mutant]]()
     for folder in FOLDERS:
-        for path in sorted((REPOSITORY / PACKAGE / folder).rglob("*.py")):
-            name = str(path.relative_to(REPOSITORY / PACKAGE))
+        for path in sorted((root / PACKAGE / folder).rglob("*.py")):
+            name = str(path.relative_to(root / PACKAGE))
             if name.startswith(only):
                 sources[name] = path.read_text(encoding="utf-8")
                 found += places(name, sources[name])
@@ -269,10 +283,10 @@ def reason(mutant: Mutant) -> str | None:
     return EQUIVALENT.get((mutant.path, mutant.text, mutant.change))
 
 
-def chosen(count: int, seed: int, only: str) -> tuple[list[Mutant], list[Mutant]]:
+def chosen(root: Path, count: int, seed: int, only: str) -> tuple[list[Mutant], list[Mutant]]:
     """So many mutants, and the equivalent ones that were drawn on the way."""
     counted, equivalent = list[Mutant](), list[Mutant]()
-    for mutant in drawn(seed, only):
+    for mutant in drawn(root, seed, only):
         if len(counted) == count:
             break
         (counted if reason(mutant) is None else equivalent).append(mutant)
@@ -324,13 +338,13 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="PATH", help="files of which folder, or file")
     given = parser.parse_args()
     start = time.perf_counter()
-    wanted, equivalent = chosen(given.count, given.seed, given.only)
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         copy, tests = prepared(Path(name))
         copies = [copy]
         for number in range(1, given.workers):
             shutil.copytree(copy.root, Path(name, str(number)), symlinks=True)
             copies.append(Copy(Path(name, str(number))))
+        wanted, equivalent = chosen(copy.root, given.count, given.seed, given.only)
         print(f"{len(tests.seconds)} tests, {sum(tests.seconds.values()):.0f} s", flush=True)
         for mutant in equivalent:
             print(f"not counted: {shown(mutant)}\n             {reason(mutant)}", flush=True)

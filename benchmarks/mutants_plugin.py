@@ -6,34 +6,31 @@ enters. Code that numba compiled is not seen. MUTANTS_ORDER: file with the tests
 
 from __future__ import annotations
 
+import cProfile
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any
+from types import CodeType
 
 import pytest
 
 RECORD, ORDER = (os.environ.get(f"MUTANTS_{name}") for name in ("RECORD", "ORDER"))
 PACKAGE = f"{os.sep}src{os.sep}inferstack{os.sep}"
-entered: set[CodeType] = set()
+profile = cProfile.Profile(builtins=False)
 recorded: dict[str, tuple[float, list[str]]] = {}
 
 
-def _enter(frame: FrameType, event: str, argument: Any) -> None:
-    entered.add(frame.f_code)
-
-
 def _names() -> list[str]:
-    """What was entered: path in the package, and the qualified name."""
+    """What was entered since the last call: path in the package, and the qualified name."""
     found = set()
-    for code in entered:
-        _, package, path = code.co_filename.partition(PACKAGE)
-        if package:
-            found.add(f"{path}::{code.co_qualname.replace('<locals>.', '')}")
+    for entry in profile.getstats():
+        if isinstance(entry.code, CodeType):
+            _, package, path = entry.code.co_filename.partition(PACKAGE)
+            if package:
+                found.add(f"{path}::{entry.code.co_qualname.replace('<locals>.', '')}")
+    profile.clear()
     return sorted(found)
 
 
@@ -42,13 +39,12 @@ if RECORD:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         """Watches one test, its fixtures included."""
-        entered.clear()
         start = time.perf_counter()
-        sys.settrace(_enter)
+        profile.enable()
         try:
             return (yield)
         finally:
-            sys.settrace(None)
+            profile.disable()
             recorded[item.nodeid] = (time.perf_counter() - start, _names())
 
     def pytest_sessionfinish() -> None:

@@ -1,8 +1,8 @@
 """Small wrong changes of Python code: every place where one can be made, and the changed source.
 
 Left out is what no test could or should see: docstrings, annotations, decorators, the texts and
-fields of errors, asserts (they are checks themselves), `__repr__`, code for type checkers only, the
-inside of f-strings.
+fields of errors, asserts and `strict` of zip (they are checks themselves), `__repr__`, code for
+type checkers only, the inside of f-strings.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
 }
 SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 FOR_TYPES = ("cast", "TypeVar", "ParamSpec", "NewType", "Literal")
+CHECKS = ("strict",)
+"""Keywords that only say what would be an error."""
 NO_CODE = ("__repr__", "__slots__", "__all__")
 
 
@@ -142,7 +144,8 @@ class _Places:
         if isinstance(node, ast.expr):
             self._places(node, list(_changed(node)), scope)
         for child in ast.iter_child_nodes(node):
-            self._expression(child, scope)
+            if not (isinstance(child, ast.keyword) and child.arg in CHECKS):
+                self._expression(child, scope)
         if isinstance(node, ast.IfExp):
             self._condition(node.test, scope)
         if isinstance(node, ast.comprehension):
@@ -270,6 +273,8 @@ def _calls(node: ast.Call) -> Iterator[tuple[str, ast.expr]]:
         yield "arguments swapped", ast.Call(node.func, [second, first, *others], node.keywords)
     if node.args and (len(node.args) > 1 or name in SWAPPED):
         yield "argument left out", ast.Call(node.func, node.args[:-1], node.keywords)
-    for at in range(len(node.keywords)):
+    for at, keyword in enumerate(node.keywords):
+        if keyword.arg in CHECKS:
+            continue
         left = [*node.keywords[:at], *node.keywords[at + 1 :]]
         yield "argument left out", ast.Call(node.func, node.args, left)

@@ -25,6 +25,9 @@ def f(x: int = 3, *, name: str = "n") -> int:
 class C:
     def __repr__(self) -> str:
         return "C" + "D"
+
+
+pairs = zip(a, strict=True)
 '''
 
 
