@@ -15,9 +15,9 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "src" / "inferstack"
 
 HOUSE = (
-    "core", "ir", "ops", "models", "analysis", "compress", "hardware", "mapping", "cost",
-    "schedule", "exchange", "simulate", "rtl", "engines", "explore", "nas", "optimize", "report",
-    "api", "cli", "testing",
+    "core", "ir", "ops", "models", "analysis", "compress", "generate", "hardware", "mapping",
+    "cost", "schedule", "exchange", "simulate", "rtl", "engines", "explore", "nas", "optimize",
+    "report", "api", "cli", "testing",
 )  # fmt: skip
 """The order of the plan. ARCHITECTURE.md lists those that exist, in this order."""
 

@@ -17,3 +17,13 @@ def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Res
     from numba import njit
 
     return cast("Callable[Parameters, Result]", njit(cache=True)(function))
+
+
+def compiled_sums(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """As `compiled`, and sums may be taken in any order: for floating point that has to be fast."""
+    from numba import njit
+
+    return cast(
+        "Callable[Parameters, Result]",
+        njit(cache=True, fastmath={"reassoc", "contract"})(function),
+    )

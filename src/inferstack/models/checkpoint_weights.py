@@ -46,8 +46,9 @@ class WeightFile(Protocol):
 class CheckpointWeights:
     """Values by the graph's names; remembers which tensors of the file were asked for."""
 
-    def __init__(self, folder: Path, names: Names | Stacks) -> None:
-        self.folder, self.names = folder, names
+    def __init__(self, folder: Path, names: Names | Stacks, *, straight: bool = True) -> None:
+        """straight: values in C order; else as the file has them, which is without a copy."""
+        self.folder, self.names, self.straight = folder, names, straight
         self.files = _files(folder)
         self.asked: set[str] = set()
 
@@ -86,7 +87,10 @@ class CheckpointWeights:
             values = np.moveaxis(place.part.of(np.moveaxis(values, axis, 0)), 0, axis)
         if place.offset:
             values = values + np.float32(place.offset)
-        return np.ascontiguousarray(values.swapaxes(-1, -2)) if place.transposed else values
+        if not place.transposed:
+            return values
+        turned = values.swapaxes(-1, -2)
+        return np.ascontiguousarray(turned) if self.straight else turned
 
     def _stored_name(self, place: StoredWeight) -> str:
         for prefix in self.names.prefixes:

@@ -81,6 +81,11 @@ class Rotary:
         return tuple(found)
 
     @property
+    def follows_length(self) -> bool:
+        """Whether the angles per position depend on how long the sequence is."""
+        return self.scaling in ("dynamic", "longrope")
+
+    @property
     def amplitude(self) -> float:
         """What cosines and sines are multiplied by."""
         if self.gain is not None:
