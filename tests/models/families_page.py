@@ -11,7 +11,7 @@ from pathlib import Path
 from inferstack.models.architecture import architectures
 from inferstack.models.scenario import Phase
 
-from .referees import REFEREES, TWO_STACKS, VISION
+from .referees import REFEREES, SPEECH, TWO_STACKS, VISION
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "families.md"
 HEAD = """# Families
@@ -19,9 +19,9 @@ HEAD = """# Families
 What is read of each `model_type` of a config.json, and what the tests hold it to. *Counts*:
 `analyze` and `map` take it. *Values*: a random model of `transformers`, saved by it and read by us,
 has equal hidden states, logits, parameters and matmul FLOPs (`tests/models/test_referees.py`,
-`test_two_stacks.py`, `test_vision.py`). *Cache*: decoding token by token gives the logits of one
-prompt. *Integers*: `optimize` takes it as int8 with float operators; integer-only where all its
-operators have an integer form. `python -m tests.models.families_page` writes this page; a test
+`test_two_stacks.py`, `test_vision.py`, `test_speech.py`). *Cache*: decoding token by token gives
+the logits of one prompt. *Integers*: `optimize` takes it as int8 with float operators;
+integer-only where all its operators have an integer form. `python -m tests.models.families_page` writes this page; a test
 compares.
 
 | `model_type` | described in | kind | counts | values | cache | integers |
@@ -31,7 +31,7 @@ compares.
 
 def rows() -> Iterator[str]:
     """A row for each type, in the alphabet."""
-    held = {referee.model_type for referee in (*REFEREES, *TWO_STACKS, *VISION)}
+    held = {referee.model_type for referee in (*REFEREES, *TWO_STACKS, *VISION, SPEECH)}
     found = []
     for architecture in architectures().values():
         form = architecture.hugging_face

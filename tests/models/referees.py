@@ -291,6 +291,18 @@ def _vision(model_type: str, **more: Any) -> Referee:
     return Referee(model_type=model_type, more={**sizes, **more}, auto=auto)
 
 
+SPEECH = Referee(
+    model_type="whisper",
+    more={
+        "d_model": 32, "vocab_size": VOCABULARY, "max_source_positions": 9,
+        "max_target_positions": 20, "num_mel_bins": 6, "encoder_layers": 2, "decoder_layers": 3,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 2, "encoder_ffn_dim": 40,
+        "decoder_ffn_dim": 48, "pad_token_id": 1, "bos_token_id": 1, "eos_token_id": 1,
+        "decoder_start_token_id": 2,
+    },
+    auto="AutoModelForSpeechSeq2Seq",
+)  # fmt: skip
+
 VISION = (
     _vision("vit"),
     _vision("deit"),

@@ -129,6 +129,14 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"a": real(2, 3, 5), "b": real(2, 3, 1)}, "a b", outside="a b"),
     ],
     "conv2d": [
+        example(
+            {"x": real(2, 4, 1, 7), "weight": real(5, 4, 1, 3)},
+            "x",
+            outside="x",
+            padding=1,
+            row_padding=0,
+            stride=2,
+        ),
         example({"x": IMAGE, "weight": real(6, 4, 3, 2), "bias": real(6)}, "x"),
         example({"x": IMAGE, "weight": real(6, 4, 3, 3)}, "x", outside="x", padding=1, stride=2),
         example(

@@ -155,7 +155,7 @@ class AttentionBlock(RelativeBlock):
             scores = self.add("position_bias", f"{name}.position_bias", inputs, says)
         inputs = {"x": scores}
         causal = self.description.causal and mask is None
-        if not causal and self.description.patches is None:
+        if not causal and (mask or self.description.reads_words):
             inputs["mask"] = mask or "mask"
         if of.sinks:
             inputs["sinks"] = self.weight(f"{name}.sinks", of.heads)

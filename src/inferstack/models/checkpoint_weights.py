@@ -75,7 +75,7 @@ class CheckpointWeights:
             needed = (*as_stored[:axis], place.part.outputs, *as_stored[axis + 1 :])
         got = file.tensors[stored].shape
         by_heads = needed if place.heads is None else (*needed[:-1], *place.heads)
-        if _bare(got) != _bare(needed) and got != by_heads:
+        if _bare(got) != _bare(needed) and got not in (by_heads, _without_row(needed)):
             raise CheckpointError(
                 f"{file.path}, tensor {printable(stored)}",
                 "has another shape than config.json says",
@@ -133,6 +133,11 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
     while len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
     return shape
+
+
+def _without_row(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A kernel of one row as one of a signal."""
+    return (*shape[:2], *shape[3:]) if len(shape) == 4 and shape[2] == 1 else shape
 
 
 def _of_expert(place: StoredWeight, number: int) -> StoredWeight:

@@ -213,6 +213,14 @@ class Patches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A signal of `features` numbers at each time: two convolutions of three times, a GELU behind
+    each, the second in steps of two, make a token of two times; then learned positions."""
+
+    features: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
     """width: of the tables, if it is not the model's (ALBERT, ELECTRA). scale: of the words.
 
@@ -256,7 +264,7 @@ class Description:
     longest: tokens that it was trained for; its position table, if any, may end there. causal:
     each token sees itself and the earlier ones. shared: all layers have the weights of the first.
     head: None for a model that gives hidden states alone. patches: of one that sees images, and
-    then no words.
+    then no words. signal: of one that hears.
     """
 
     vocabulary: int
@@ -269,6 +277,7 @@ class Description:
     head: Head | None = None
     shared: bool = False
     patches: Patches | None = None
+    signal: Signal | None = None
 
     @property
     def depth(self) -> int:
@@ -292,6 +301,11 @@ class Description:
     def image_size(self) -> int | None:
         """Height and width of the image in pixels."""
         return None if self.patches is None else self.patches.image
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether its input is ids of words, of which some may be padding."""
+        return self.patches is None and self.signal is None
 
     @property
     def crosses(self) -> bool:

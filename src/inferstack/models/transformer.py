@@ -16,7 +16,14 @@ from inferstack.models.architecture import WeightSource
 from inferstack.models.attention import AttentionBlock
 from inferstack.models.blocks import EMBEDDING, HEAD, OTHER
 from inferstack.models.decoder import FINAL_NORM, LOGITS, check_scenario
-from inferstack.models.description import Arrangement, Description, Layer, Patches, PositionTable
+from inferstack.models.description import (
+    Arrangement,
+    Description,
+    Layer,
+    Patches,
+    PositionTable,
+    Signal,
+)
 from inferstack.models.feed_forward import FeedForwardBlock
 from inferstack.models.scenario import Phase, Scenario
 
@@ -81,6 +88,10 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
             shape: tuple[int, ...] = (scenario.batch, of.channels, of.image, of.image)
             self.builder.tensor("image", shape, DType.FLOAT32, TensorRole.INPUT)
             return
+        if description.signal is not None:
+            shape = (scenario.batch, description.signal.features, 1, 2 * scenario.new_tokens)
+            self.builder.tensor("signal", shape, DType.FLOAT32, TensorRole.INPUT)
+            return
         typed = any(layer.attention.sinusoids for layer in description.layers)
         typed = typed or description.embedding.token_types > 0
         kinds = ("token_type_ids",) if typed else ()
@@ -126,6 +137,8 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         embedding = described.embedding
         if described.patches is not None:
             return self._patches(described.patches)
+        if described.signal is not None:
+            return self._signal(described.signal)
         width = embedding.width or described.hidden
         table = self.weight("embedding.word", described.vocabulary, width)
         x = add("embedding", "embedding.words", {"table": table, "ids": "ids"}, part=EMBEDDING)
@@ -174,6 +187,33 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         table = self.weight("embedding.position", of.tokens, hidden)
         x = self.add("add", "embedding.position_add", {"a": x, "b": table}, part=EMBEDDING)
         return x if norm is None else self.norm("embedding.norm", norm, x, part=EMBEDDING)
+
+    def _signal(self, of: Signal) -> str:
+        """A signal as tokens with their positions."""
+        hidden, tokens = self.description.hidden, self.scenario.new_tokens
+        x = "signal"
+        for number, channels in enumerate((of.features, hidden), start=1):
+            name = f"embedding.conv{number}"
+            inputs = {"x": x, "weight": self.weight(f"{name}.weight", hidden, channels, 1, 3)}
+            inputs["bias"] = self.weight(f"{name}.bias", hidden)
+            says = {"stride": number, "padding": 1, "row_padding": 0, "dilation": 1, "groups": 1}
+            x = self.add("conv2d", name, inputs, says, part=EMBEDDING)
+            x = self.add("gelu", f"{name}_gelu", {"x": x}, {"approximate": "none"}, part=EMBEDDING)
+        x = self.add("to_tokens", "embedding.tokens", {"x": x}, part=EMBEDDING)
+        # Fewer tokens than the table has stand for a shorter signal.
+        rows = max(self.description.longest, tokens)
+        table = self.weight("embedding.position", rows, hidden)
+        inputs = {"table": table, "ids": self._places()}
+        found = self.add("position_embedding", "embedding.positions", inputs, part=EMBEDDING)
+        return self.add("add", "embedding.position_add", {"a": x, "b": found}, part=EMBEDDING)
+
+    def _places(self) -> str:
+        """Ids of words, where there are none: positions follow from their number alone."""
+        import numpy as np
+
+        shape = (1, self.scenario.new_tokens)
+        zeros = np.zeros(shape, dtype=np.int64)
+        return self.builder.tensor("places", shape, DType.INT64, TensorRole.CONSTANT, zeros)
 
     def _positions(self, x: str, width: int) -> str:
         embedding, scenario = self.description.embedding, self.scenario

@@ -1,7 +1,8 @@
 """Two-dimensional convolution (cross-correlation) of x (batch, channels, height, width).
 
 weight (n, channels / groups, rows, columns), bias (n,) -> (batch, n, p, q). Attributes stride,
-padding, dilation, of both axes, and groups. No integer form.
+padding, dilation, of both axes, and groups; row_padding, of rows, where they have another one (a
+signal is an image of one row). No integer form.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ class Conv2dRule(Rule):
             need = weight.shape[:1]
             self.need(inputs["bias"].shape == need, x.name, inputs["bias"].shape, need)
         sizes = tuple(
-            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-            for size, kernel in zip(x.shape[2:], weight.shape[2:], strict=True)
+            (size + 2 * own - dilation * (kernel - 1) - 1) // stride + 1
+            for size, kernel, own in zip(
+                x.shape[2:], weight.shape[2:], (_row_padding(attributes), padding), strict=True
+            )
         )
         self.need(min(sizes) > 0, x.name, x.shape, f"at least one window of {weight.shape[2:]}")
         return (x.shape[0], weight.shape[0], *sizes), x.dtype
@@ -68,7 +71,7 @@ class Conv2dRule(Rule):
         n //= groups
         first, channel = Affine((("batch", 1),)), Affine((("g", n), ("n", 1)))
         height, width = inputs["x"].shape[2:]
-        rows = sliding("p", "r", stride, dilation, padding, height)
+        rows = sliding("p", "r", stride, dilation, _row_padding(attributes), height)
         columns = sliding("q", "s", stride, dilation, padding, width)
         accesses = [
             Access(slot="x", indices=(first, Affine((("g", c), ("c", 1))), rows, columns)),
@@ -92,7 +95,8 @@ class Conv2dRule(Rule):
 
         x, weight = inputs["x"], inputs["weight"]
         stride, padding, dilation, groups = _numbers(attributes)
-        seen = windows(x, weight.shape[2], weight.shape[3], stride, padding, dilation, 0.0)
+        paddings = (_row_padding(attributes), padding)
+        seen = windows(x, weight.shape[2], weight.shape[3], stride, paddings, dilation, 0.0)
         batch, _, p, q = seen.shape[:4]
         parts = []
         for group, kernel in enumerate(np.split(weight, groups)):
@@ -102,6 +106,11 @@ class Conv2dRule(Rule):
             parts.append(flat.reshape(batch, p, q, -1))
         result: Array = np.concatenate(parts, axis=3).transpose(0, 3, 1, 2)
         return result + inputs["bias"][:, None, None] if "bias" in inputs else result
+
+
+def _row_padding(attributes: Mapping[str, Any]) -> int:
+    """The padding of rows."""
+    return int(attributes.get("row_padding", attributes.get("padding", 0)))
 
 
 def _numbers(attributes: Mapping[str, Any]) -> tuple[int, int, int, int]:

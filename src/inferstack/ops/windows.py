@@ -13,16 +13,23 @@ if TYPE_CHECKING:
 
 
 def windows(
-    x: Array, rows: int, columns: int, stride: int, padding: int, dilation: int, outside: float
+    x: Array,
+    rows: int,
+    columns: int,
+    stride: int,
+    padding: int | tuple[int, int],
+    dilation: int,
+    outside: float,
 ) -> Array:
     """A view (batch, channels, p, q, rows, columns) of x (batch, channels, height, width).
 
-    outside: the value of what lies in the padding.
+    padding: of both axes, or of rows and of columns. outside: the value of what lies there.
     """
     import numpy as np
 
-    margin = ((0, 0), (0, 0), (padding, padding), (padding, padding))
-    padded = np.pad(x, margin, constant_values=outside) if padding else x
+    above, beside = padding if isinstance(padding, tuple) else (padding, padding)
+    margin = ((0, 0), (0, 0), (above, above), (beside, beside))
+    padded = np.pad(x, margin, constant_values=outside) if above or beside else x
     reach = ((rows - 1) * dilation + 1, (columns - 1) * dilation + 1)
     view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
     return view[:, :, ::stride, ::stride, ::dilation, ::dilation]
