@@ -20,9 +20,9 @@ What is read of each `model_type` of a config.json, and what the tests hold it t
 `analyze` and `map` take it. *Values*: a random model of `transformers`, saved by it and read by us,
 has equal hidden states, logits, parameters and matmul FLOPs (`tests/models/test_referees.py`,
 `test_two_stacks.py`, `test_vision.py`, `test_speech.py`). *Cache*: decoding token by token gives
-the logits of one prompt. *Integers*: `optimize` takes it as int8 with float operators;
-integer-only where all its operators have an integer form. `python -m tests.models.families_page` writes this page; a test
-compares.
+the logits of one prompt. *Integers*: `optimize` takes it as int8 with float operators; integer-only
+where all its operators have an integer form. `python -m tests.models.families_page` writes this
+page; a test compares.
 
 | `model_type` | described in | kind | counts | values | cache | integers |
 |---|---|---|---|---|---|---|
