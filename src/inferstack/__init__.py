@@ -28,6 +28,7 @@ _HOMES = {
     "Plan": "inferstack.api.plan",
     "compare": "inferstack.api.compare",
     "Comparison": "inferstack.api.compare",
+    "Decoder": "inferstack.api.decoder",
     "Encoder": "inferstack.api.encoder",
     "Result": "inferstack.api.result",
     "fetch_sample": "inferstack.api.sample",

@@ -3,6 +3,7 @@
 from inferstack.api.compare import Comparison as Comparison
 from inferstack.api.compare import compare as compare
 from inferstack.api.counts import Counts as Counts
+from inferstack.api.decoder import Decoder as Decoder
 from inferstack.api.doctor import doctor as doctor
 from inferstack.api.encoder import Encoder as Encoder
 from inferstack.api.layer import Layer as Layer

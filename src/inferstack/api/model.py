@@ -27,6 +27,7 @@ from inferstack.models.layers import LayerSet
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from inferstack.api.decoder import Decoder
     from inferstack.api.encoder import Encoder
     from inferstack.api.layer import Layer
     from inferstack.api.plan import Plan
@@ -226,6 +227,36 @@ class Model(Shown):
         from inferstack.api.encoder import float_encoder
 
         return float_encoder(self._checkpoint(), whole("--seq-len", seq_len))
+
+    def decoder(self) -> Decoder:
+        """The checkpoint of a decoder, ready to run on texts. Raises CheckpointError."""
+        from inferstack.api.decoder import loaded_decoder
+
+        return loaded_decoder(self._checkpoint())
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 128,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        chat: bool = False,
+    ) -> str:
+        """What follows the prompt; see `Decoder.stream`. `decoder` keeps the model for several."""
+        return self.decoder().generate(
+            prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop=stop,
+            chat=chat,
+        )
 
     def quantize(
         self,

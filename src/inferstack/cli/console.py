@@ -53,6 +53,19 @@ class Session:
         except BrokenPipeError:
             raise ClosedPipeError from None
 
+    def show_piece(self, text: str) -> None:
+        """Prints a part of a text at once, without a line's end; a terminal gets no control codes.
+
+        What a model writes must not move the cursor or name the window.
+        """
+        if sys.stdout.isatty():
+            text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise ClosedPipeError from None
+
     def show_json(self, value: Any) -> None:
         """Prints one JSON document to stdout. NaN and infinities are refused: JSON has none."""
         self.show_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))

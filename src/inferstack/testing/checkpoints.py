@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights, BERT and RoBERTa: whole model folders in milliseconds."""
+"""Tiny checkpoints with random weights, BERT, RoBERTa, Llama: model folders in milliseconds."""
 
 from __future__ import annotations
 
@@ -94,10 +94,14 @@ def shapes(vocabulary: int, token_types: int) -> dict[str, tuple[int, ...]]:
 
 def random_tensors(vocabulary: int, token_types: int, seed: int) -> dict[str, Array]:
     """Float32 values; wide enough that every operator matters to the result."""
+    return _drawn(shapes(vocabulary, token_types), seed)
+
+
+def _drawn(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, Array]:
     generator = np.random.default_rng(seed)
     return {
-        name: generator.normal(float("LayerNorm.weight" in name), 0.3, shape).astype(np.float32)
-        for name, shape in shapes(vocabulary, token_types).items()
+        name: generator.normal(float("norm.weight" in name.lower()), 0.3, shape).astype(np.float32)
+        for name, shape in shapes.items()
     }
 
 
@@ -166,4 +170,63 @@ def tiny_roberta(folder: Path) -> TinyCheckpoint:
         config=config("roberta", vocabulary, 1, 1),
         tensors=random_tensors(vocabulary, 1, seed=2),
         tokenizer=byte_tokenizer(),
+    )
+
+
+def tiny_llama(folder: Path, positions: int = 64) -> TinyCheckpoint:
+    """A decoder with grouped queries; a text begins with id 0 and ends with id 2."""
+    vocabulary, kv_heads = 4 + 256 + 4, HEADS // 2
+    narrow = (HIDDEN // HEADS * kv_heads, HIDDEN)
+    layer: dict[str, tuple[int, ...]] = {
+        "self_attn.q_proj": (HIDDEN, HIDDEN),
+        "self_attn.k_proj": narrow,
+        "self_attn.v_proj": narrow,
+        "self_attn.o_proj": (HIDDEN, HIDDEN),
+        "mlp.gate_proj": (INNER, HIDDEN),
+        "mlp.up_proj": (INNER, HIDDEN),
+        "mlp.down_proj": (HIDDEN, INNER),
+        "input_layernorm": (HIDDEN,),
+        "post_attention_layernorm": (HIDDEN,),
+    }
+    stored = {
+        f"model.layers.{number}.{module}.weight": shape
+        for number in range(LAYERS)
+        for module, shape in layer.items()
+    }
+    stored["model.embed_tokens.weight"] = (vocabulary, HIDDEN)
+    stored["model.norm.weight"] = (HIDDEN,)
+    tokenizer = byte_tokenizer()
+    begin = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    first = {"Sequence": {"id": "A", "type_id": 0}}
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [begin, first],
+        "pair": [begin, first, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}},
+    }
+    tokenizer["decoder"] = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": True,
+    }
+    return TinyCheckpoint(
+        folder=folder,
+        config={
+            "model_type": "llama",
+            "hidden_size": HIDDEN,
+            "num_attention_heads": HEADS,
+            "num_key_value_heads": kv_heads,
+            "intermediate_size": INNER,
+            "num_hidden_layers": LAYERS,
+            "vocab_size": vocabulary,
+            "max_position_embeddings": positions,
+            "rms_norm_eps": 1e-5,
+            "hidden_act": "silu",
+            "tie_word_embeddings": True,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+        },
+        tensors=_drawn(stored, seed=3),
+        tokenizer=tokenizer,
     )

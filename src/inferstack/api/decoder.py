@@ -1,0 +1,135 @@
+"""`Decoder`: a model that continues texts, ready to run in floating point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inferstack.core.errors import DataError
+from inferstack.core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from inferstack.generate.perplexity import Perplexity
+    from inferstack.generate.runner import Runner
+    from inferstack.generate.text import Generation
+    from inferstack.models.text_tokenizer import TextTokenizer
+
+USUAL_TOKENS = 128
+LARGEST_TEXT_BYTES = 2**28
+
+
+class Decoder:
+    """Text in, text out. runner: the model. tokenizer: text to ids and back."""
+
+    __slots__ = ("name", "runner", "tokenizer")
+
+    def __init__(self, name: str, runner: Runner, tokenizer: TextTokenizer) -> None:
+        self.name, self.runner, self.tokenizer = name, runner, tokenizer
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = USUAL_TOKENS,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        chat: bool = False,
+    ) -> Generation:
+        """What follows the prompt, piece by piece as one iterates over it.
+
+        max_tokens: to write at most. temperature: 0 takes the likeliest token; top_k, top_p and
+        seed are of the draws of another one. stop: strings that end the text and do not belong to
+        it. chat: the prompt is a user's message, put into the model's own template. Raises
+        InputError.
+        """
+        from inferstack.generate.sampling import Sampling
+        from inferstack.generate.text import Generation
+
+        sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+        ids = self.tokenizer.encode_chat(prompt) if chat else self.tokenizer.encode(prompt)
+        return Generation(
+            self.runner,
+            self.tokenizer,
+            ids,
+            max_tokens=max_tokens,
+            sampling=sampling,
+            stop=tuple(stop) if isinstance(stop, list) else stop,
+        )
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = USUAL_TOKENS,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        chat: bool = False,
+    ) -> str:
+        """What follows the prompt as one text; see `stream`."""
+        pieces = self.stream(
+            prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop=stop,
+            chat=chat,
+        )
+        return "".join(pieces)
+
+    def perplexity(
+        self,
+        text: str | Path,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        max_tokens: int | None = None,
+        progress: Progress = silent,
+    ) -> Perplexity:
+        """Of a text, or of the file at a Path. window: tokens at once. stride: by how many windows
+        move on; half a window by default. max_tokens: the first ones alone.
+
+        Raises DataError for a file that cannot be read as text, InputError.
+        """
+        from inferstack.generate.perplexity import perplexity
+        from inferstack.models.scenario import check_size
+
+        if max_tokens is not None:
+            check_size("--max-tokens", max_tokens)
+        content = read_text(text) if isinstance(text, Path) else text
+        ids = self.tokenizer.encode(content)[:max_tokens]
+        return perplexity(self.runner, ids, window=window, stride=stride, progress=progress)
+
+    def __repr__(self) -> str:
+        of = self.runner.description
+        return f"<Decoder {self.name}: {of.depth} layers, {of.vocabulary:,} words>"
+
+
+def loaded_decoder(folder: Path) -> Decoder:
+    """The checkpoint as it is, in float32. Raises CheckpointError."""
+    from inferstack.generate.runner import Runner
+    from inferstack.models.decoder_checkpoint import load_decoder
+
+    found = load_decoder(folder)
+    return Decoder(found.name, Runner(found.graph, found.description), found.tokenizer)
+
+
+def read_text(path: Path) -> str:
+    """A text file as it is. Raises DataError."""
+    try:
+        if (size := path.stat().st_size) > LARGEST_TEXT_BYTES:
+            need = f"at most {LARGEST_TEXT_BYTES:,}"
+            raise DataError(str(path), "is too large", got=f"{size:,} bytes", need=need)
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as failure:
+        raise DataError(str(path), "cannot be read", got=failure.strerror) from None
+    except UnicodeDecodeError as failure:
+        raise DataError(str(path), f"is not UTF-8 text (byte {failure.start})") from None

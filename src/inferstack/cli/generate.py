@@ -1,0 +1,77 @@
+"""Continue a text with a decoder, token by token."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from inferstack.cli import completion
+from inferstack.cli.console import session_of
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `inferstack generate`."""
+
+    @app.command()
+    def generate(
+        context: typer.Context,
+        model: Annotated[
+            str,
+            typer.Argument(
+                help="A Hugging Face folder of a decoder.", autocompletion=completion.models
+            ),
+        ],
+        prompt: Annotated[str, typer.Option(metavar="TEXT", help="What it continues.")],
+        max_tokens: Annotated[int, typer.Option(help="Tokens to write at most.")] = 128,
+        temperature: Annotated[
+            float, typer.Option(help="0: always the likeliest token. Higher draws unlikelier ones.")
+        ] = 0.0,
+        top_k: Annotated[
+            int | None, typer.Option(help="Draw from so many tokens only.  [default: all]")
+        ] = None,
+        top_p: Annotated[
+            float, typer.Option(help="Draw from the likeliest that together have this probability.")
+        ] = 1.0,
+        seed: Annotated[int, typer.Option(help="The same seed draws the same tokens.")] = 0,
+        stop: Annotated[
+            list[str] | None,
+            typer.Option(metavar="TEXT", help="End where this appears; several times if need be."),
+        ] = None,
+        chat: Annotated[
+            bool, typer.Option("--chat", help="The prompt is a message, in the model's template.")
+        ] = False,
+    ) -> None:
+        """Continue a text with a decoder, token by token.
+
+        \b
+        Example:
+          inferstack generate path/to/model --prompt "Once upon a time" --max-tokens 64
+        """
+        import inferstack as ist
+
+        session = session_of(context)
+        decoder = ist.load(model).decoder()
+        written = decoder.stream(
+            prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop=stop or (),
+            chat=chat,
+        )
+        start = time.perf_counter()
+        try:
+            for piece in written:
+                session.show_piece(piece)
+        finally:
+            session.show_piece("\n")
+        seconds = time.perf_counter() - start
+        count = len(written.ids)
+        session.narrate(
+            f"{count:,} tokens behind {len(written.prompt):,}, {count / seconds:.1f} a second; "
+            f"ended by: {written.ending}"
+        )

@@ -1,0 +1,100 @@
+"""`Generation`: a text that a decoder writes, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+from inferstack.core.errors import InputError
+from inferstack.generate.runner import Runner
+from inferstack.generate.sampling import Sampler, Sampling
+from inferstack.models.scenario import LARGEST
+from inferstack.models.text_tokenizer import TextStream, TextTokenizer
+
+
+class Ending(StrEnum):
+    """Why a text ends."""
+
+    TOKEN = "end token"
+    """The model says so."""
+    STOP = "stop string"
+    LENGTH = "length"
+    """It has as many tokens as were asked for, or as the model has positions for."""
+
+
+class Generation:
+    """Iterate to get the text; pieces leave as soon as no stop string can begin in them.
+
+    prompt: ids. ids: those written so far, with the end token, if it came. ending: once it is over.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        tokenizer: TextTokenizer,
+        prompt: Sequence[int],
+        *,
+        max_tokens: int,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+    ) -> None:
+        """Raises InputError for a prompt that is empty or too long, and for an empty stop string.
+
+        max_tokens: to write at most; fewer where the model's positions end before.
+        """
+        if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
+            raise InputError("--max-tokens", "is no whole number", got=repr(max_tokens)[:40])
+        if not 1 <= max_tokens <= LARGEST:
+            need = f"a whole number from 1 to {LARGEST:,}"
+            raise InputError("--max-tokens", "makes no sense", got=f"{max_tokens:,}", need=need)
+        if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
+            need = "texts of at least one character"
+            raise InputError("--stop", "makes no sense", got=repr(stop)[:60], need=need)
+        longest = runner.description.longest
+        if not prompt:
+            raise InputError("--prompt", "has no tokens", need="at least 1")
+        if len(prompt) >= longest:
+            got, need = f"{len(prompt):,} tokens", f"fewer than {longest:,}, the model's positions"
+            raise InputError("--prompt", "leaves no room to go on", got=got, need=need)
+        self.prompt, self.ids = tuple(prompt), list[int]()
+        self.ending: Ending | None = None
+        self._most = min(max_tokens, longest - len(prompt))
+        self._runner, self._tokenizer = runner, tokenizer
+        self._sampler, self._stop = Sampler(sampling), tuple(stop)
+
+    def __iter__(self) -> Iterator[str]:
+        stream, held = TextStream(self._tokenizer), ""
+        sequence = self._runner.start(len(self.prompt) + self._most)
+        logits = sequence.feed(self.prompt)
+        while self.ending is None:
+            token = self._sampler.choose(logits[-1])
+            self.ids.append(token)
+            if token in self._tokenizer.end_ids:
+                self.ending = Ending.TOKEN
+            else:
+                held += stream.push(token)
+                if len(self.ids) == self._most:
+                    self.ending = Ending.LENGTH
+            if self.ending is not None:
+                held += stream.finish()
+            free, found = self._free(held)
+            if found:
+                self.ending = Ending.STOP
+            elif self.ending is not None:
+                free = len(held)
+            if free:
+                yield held[:free]
+                held = held[free:]
+            if self.ending is None:
+                logits = sequence.feed([token])
+
+    def _free(self, text: str) -> tuple[int, bool]:
+        """How many characters may leave, and whether a stop string stands behind them."""
+        places = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        if places:
+            return min(places), True
+        longest = max((len(stop) for stop in self._stop), default=1) - 1
+        for at in range(max(0, len(text) - longest), len(text)):
+            if any(stop.startswith(text[at:]) for stop in self._stop):
+                return at, False
+        return len(text), False
