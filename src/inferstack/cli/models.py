@@ -1,4 +1,4 @@
-"""List the models that have a name, their parameters and sources."""
+"""List the models that have a name, with sizes and sources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     ) -> None:
-        """List the models that have a name, their parameters and sources.
+        """List the models that have a name, with sizes and sources.
 
         A folder with config.json is read as well: `inferstack analyze FOLDER`.
         """
