@@ -167,7 +167,10 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
         architecture, config = architecture_of(name)
     except UnknownNameError:
         if "/" not in name and not os.path.exists(name):  # False too for what is no path
-            raise UnknownNameError("MODEL", "model", name, preset_names()) from None
+            names = preset_names()
+            raise UnknownNameError(
+                "MODEL", "model", name, names, listed_by="inferstack models"
+            ) from None
         # Of another ending, and of no known tool: the error says which files of layers are read.
         if os.path.isfile(name) and recognised(Path(name)) is None:
             return _layers(Path(name).stem, read_layers(Path(name)), image_size)

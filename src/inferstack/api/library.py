@@ -55,5 +55,7 @@ def named_models(model_type: str | None = None) -> Models:
         return Models(rows)
     known = sorted({str(row["model_type"]) for row in rows})
     if model_type not in known:
-        raise UnknownNameError("--type", "model type", model_type, known)
+        raise UnknownNameError(
+            "--type", "model type", model_type, known, listed_by="inferstack models"
+        )
     return Models([row for row in rows if row["model_type"] == model_type])

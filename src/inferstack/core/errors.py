@@ -70,22 +70,38 @@ class MappingError(InputError):
     """A mapping file cannot be used."""
 
 
+MOST_LISTED, NEAREST = 30, 5
+"""Names that a hint lists; of more of them, the nearest."""
+
+
 class UnknownNameError(InputError):
-    """A name that does not exist; the hint gives the nearest one that does.
+    """A name that does not exist; the hint gives the nearest one that does, and all others.
 
     suggest: False where the nearest name would mean something else, such as another model's type.
+    Of more than `MOST_LISTED` names the nearest stand in the hint alone, with `listed_by`, the
+    command that lists all, where there is one.
     """
 
     def __init__(
-        self, where: str, kind: str, name: str, known: Iterable[str], *, suggest: bool = True
+        self,
+        where: str,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        suggest: bool = True,
+        listed_by: str | None = None,
     ) -> None:
         names = sorted(known)
         nearest = suggest and difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-        listing = ", ".join(names)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        super().__init__(
-            where, f"unknown {kind}", got=repr(name), hint=f"{hint}{kind}s known: {listing}"
-        )
+        if listed_by is not None and len(names) > MOST_LISTED:
+            near = difflib.get_close_matches(name.lower(), names, n=NEAREST, cutoff=0.3)
+            some = f", {', '.join(near)} among them" if near else ""
+            hint += f"{len(names)} {kind}s are known{some}; `{listed_by}` lists all"
+        else:
+            hint += f"{kind}s known: {', '.join(names)}"
+        super().__init__(where, f"unknown {kind}", got=repr(name), hint=hint)
 
 
 class MissingExtraError(InferStackError):
