@@ -164,3 +164,13 @@ def test_configs_are_read_strictly() -> None:
         form.read_config(
             "config.json", {**content, "num_key_value_heads": 2, "tie_word_embeddings": "no"}
         )
+
+
+@pytest.mark.parametrize(("size", "printed"), [("8b", 8.63), ("62b", 62.50), ("540b", 540.35)])
+def test_palm_has_the_parameters_of_its_paper(size: str, printed: float) -> None:
+    """Table 1, in billions; its last digit leaves out the gains of the norms (540.36 with them)."""
+    graph = build(f"palm-{size}", Scenario.decode(0), unrolled=True)
+    matrices = (
+        t for t in graph.tensors.values() if t.role is TensorRole.WEIGHT and len(t.shape) > 1
+    )
+    assert round(sum(tensor.elements for tensor in matrices) / 1e9, 2) == printed
