@@ -109,7 +109,7 @@ def open_gguf(path: Path) -> GgufFile:
         content = np.memmap(path, dtype=np.uint8, mode="r")
     except OSError as failure:
         raise CheckpointError(str(path), "cannot be read", got=failure.strerror) from None
-    reader = _Reader(path, memoryview(content))
+    reader = _Reader(path, content.data)
     if bytes(reader.take(len(MAGIC), "the first bytes")) != MAGIC:
         raise CheckpointError(str(path), "is no GGUF file")
     version = reader.number("I", "the version")

@@ -61,14 +61,16 @@ def _nibbles(packed: Array) -> Array:
     """(n, k) bytes -> (n, 2k): the low halves, then the high ones."""
     import numpy as np
 
-    return np.concatenate([packed & 15, packed >> 4], axis=1)
+    found: Array = np.concatenate([packed & 15, packed >> 4], axis=1)
+    return found
 
 
 def _bits(packed: Array) -> Array:
     """(n, k) bytes -> (n, 8k) bits, the lowest of a byte first."""
     import numpy as np
 
-    return np.unpackbits(packed, axis=1, bitorder="little")
+    found: Array = np.unpackbits(packed, axis=1, bitorder="little")
+    return found
 
 
 def _signed(values: Array) -> Array:
@@ -78,15 +80,18 @@ def _signed(values: Array) -> Array:
 
 
 def _q4_0(b: Array) -> Array:
-    return _half(b, 0) * (_signed(_nibbles(b[:, 2:])) - 8)
+    found: Array = _half(b, 0) * (_signed(_nibbles(b[:, 2:])) - 8)
+    return found
 
 
 def _q4_1(b: Array) -> Array:
-    return _half(b, 0) * _signed(_nibbles(b[:, 4:])) + _half(b, 2)
+    found: Array = _half(b, 0) * _signed(_nibbles(b[:, 4:])) + _half(b, 2)
+    return found
 
 
 def _q5_0(b: Array) -> Array:
-    return _half(b, 0) * (_signed(_nibbles(b[:, 6:]) | (_bits(b[:, 2:6]) << 4)) - 16)
+    found: Array = _half(b, 0) * (_signed(_nibbles(b[:, 6:]) | (_bits(b[:, 2:6]) << 4)) - 16)
+    return found
 
 
 def _q5_1(b: Array) -> Array:
