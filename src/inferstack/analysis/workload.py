@@ -21,6 +21,8 @@ from inferstack.models.architecture import (
     no_weights,
     preset_names,
 )
+from inferstack.models.gguf_file import is_gguf
+from inferstack.models.gguf_model import open_model, weight_type
 from inferstack.models.hugging_face import read_architecture
 from inferstack.models.layers import ARCHITECTURE as LAYERS
 from inferstack.models.layers import LayerSet, is_layer_file, layers_of, read_layers
@@ -154,8 +156,8 @@ def analyze(workload: Workload, convention: Convention = EXACT) -> Analysis:
 
 
 def find_model(name: str, *, image_size: int | None = None) -> Model:
-    """The preset of that name, the model whose config.json stands in that folder, or the layers of
-    a file.
+    """The preset of that name, the model whose config.json stands in that folder, that of a GGUF
+    file, or the layers of a file.
 
     image_size: for models that see images. Raises UnknownNameError for what is neither, InputError
     for an image size that makes no sense, CheckpointError for a folder that cannot be read.
@@ -175,8 +177,13 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
         if os.path.isfile(name) and recognised(Path(name)) is None:
             return _layers(Path(name).stem, read_layers(Path(name)), image_size)
         folder = Path(name)
-        architecture, config, weights = read_architecture(folder)
-        name = folder.resolve().name
+        if is_gguf(folder):
+            found = open_model(folder)
+            architecture, config = found.architecture, found.description
+            name, weights = folder.stem, weight_type(found.file)
+        else:
+            architecture, config, weights = read_architecture(folder)
+            name = folder.resolve().name
     if image_size is not None:
         if architecture.sees_tokens:
             raise InputError(

@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
         model: Annotated[
             str,
             typer.Argument(
-                help="A Hugging Face folder of a decoder.", autocompletion=completion.models
+                help="A decoder: a Hugging Face folder or a GGUF file.",
+                autocompletion=completion.models,
             ),
         ],
         prompt: Annotated[str, typer.Option(metavar="TEXT", help="What it continues.")],

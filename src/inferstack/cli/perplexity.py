@@ -28,7 +28,8 @@ def register(app: typer.Typer) -> None:
         model: Annotated[
             str,
             typer.Argument(
-                help="A Hugging Face folder of a decoder.", autocompletion=completion.models
+                help="A decoder: a Hugging Face folder or a GGUF file.",
+                autocompletion=completion.models,
             ),
         ],
         data: Annotated[Path, typer.Option(metavar="FILE", help="A text, read as it is.")],

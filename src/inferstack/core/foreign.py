@@ -16,6 +16,7 @@ LAYERS = "layers of theirs are read as a model: `inferstack map FILE`"
 MACHINE = "describe the machine in YAML: `inferstack machine list` names some to extend"
 IMPORT = "`inferstack machine import FILE -o machine.yaml` makes a machine of it"
 MAPPING = "write a mapping of ours with `inferstack map MODEL --out FOLDER`, and edit it"
+DECODER = "`inferstack generate`, `perplexity` and `analyze` read it"
 FOLDER = "give a Hugging Face folder with config.json and safetensors"
 
 
@@ -30,7 +31,7 @@ class Foreign:
 
 CHECKPOINT = "such as a PyTorch checkpoint (.pt, .bin)"
 BINARIES = (
-    (b"GGUF", Foreign("a GGUF model of llama.cpp", FOLDER, is_yaml=False)),
+    (b"GGUF", Foreign("a GGUF model of llama.cpp", DECODER, is_yaml=False)),
     (b"PK\x03\x04", Foreign(f"a zip archive, {CHECKPOINT}", FOLDER, is_yaml=False)),
     *(
         (bytes([0x80, protocol]), Foreign(f"a Python pickle, {CHECKPOINT}", FOLDER, is_yaml=False))

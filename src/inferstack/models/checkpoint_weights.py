@@ -14,7 +14,7 @@ from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
 from inferstack.models.names import Names, Stacks, StoredWeight
-from inferstack.models.safetensors_file import StoredTensor, open_safetensors
+from inferstack.models.safetensors_file import open_safetensors
 from inferstack.models.torch_file import open_torch
 
 if TYPE_CHECKING:
@@ -28,6 +28,14 @@ EXPERT = "{e}"
 """In a name: the number of an expert, or of a head."""
 
 
+class StoredShape(Protocol):
+    """A tensor of a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As it stands there."""
+
+
 class WeightFile(Protocol):
     """A file of weights in any format."""
 
@@ -36,7 +44,7 @@ class WeightFile(Protocol):
         """Where it is."""
 
     @property
-    def tensors(self) -> Mapping[str, StoredTensor]:
+    def tensors(self) -> Mapping[str, StoredShape]:
         """What it has, by name."""
 
     def float32(self, name: str) -> Array:
@@ -46,10 +54,18 @@ class WeightFile(Protocol):
 class CheckpointWeights:
     """Values by the graph's names; remembers which tensors of the file were asked for."""
 
-    def __init__(self, folder: Path, names: Names | Stacks, *, straight: bool = True) -> None:
-        """straight: values in C order; else as the file has them, which is without a copy."""
+    def __init__(
+        self,
+        folder: Path,
+        names: Names | Stacks,
+        *,
+        straight: bool = True,
+        files: Mapping[str, WeightFile] | None = None,
+    ) -> None:
+        """straight: values in C order; else as the file has them, which is without a copy. files:
+        the file of each tensor, where they are no safetensors files of the folder."""
         self.folder, self.names, self.straight = folder, names, straight
-        self.files = _files(folder)
+        self.files: Mapping[str, WeightFile] = _files(folder) if files is None else files
         self.asked: set[str] = set()
 
     def __call__(self, name: str, shape: tuple[int, ...]) -> Array:

@@ -1,4 +1,4 @@
-"""A decoder with its weights and tokenizer, out of a Hugging Face folder."""
+"""A decoder with its weights and tokenizer, out of a Hugging Face folder or a GGUF file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
 from inferstack.ir.graph import Graph
+from inferstack.models.architecture import Architecture
 from inferstack.models.checkpoint_weights import CheckpointWeights
 from inferstack.models.description import Description
+from inferstack.models.gguf_file import is_gguf
+from inferstack.models.gguf_model import open_model
+from inferstack.models.gguf_tokenizer import gguf_tokenizer
 from inferstack.models.hugging_face import CONFIG, architecture_in, config_content
 from inferstack.models.scenario import Phase, Scenario
 from inferstack.models.text_tokenizer import TextTokenizer, load_text_tokenizer
@@ -25,10 +29,17 @@ class DecoderCheckpoint:
     tokenizer: TextTokenizer
 
 
-def load_decoder(folder: Path) -> DecoderCheckpoint:
-    """The decoder in `folder`. Raises CheckpointError, naming file and place."""
-    content = config_content(folder)
-    where = str(folder / CONFIG)
+def load_decoder(place: Path) -> DecoderCheckpoint:
+    """The decoder in a Hugging Face folder or a GGUF file. Raises CheckpointError, naming file and
+    place."""
+    if is_gguf(place):
+        model = open_model(place)
+        described = model.description
+        tokenizer = gguf_tokenizer(model.file, described.vocabulary)
+        weights = model.weights(straight=False)
+        return _built(place.stem, model.architecture, described, tokenizer, weights)
+    content = config_content(place)
+    where = str(place / CONFIG)
     architecture, form = architecture_in(where, content)
     config = form.read_config(where, content) if Phase.DECODE in architecture.phases else None
     if not isinstance(config, Description) or config.head is None or config.crosses:
@@ -36,9 +47,18 @@ def load_decoder(folder: Path) -> DecoderCheckpoint:
             where, "is no model that continues a text", got=printable(str(content["model_type"])),
             need="a decoder with a head",
         )  # fmt: skip
-    name = folder.resolve().name
-    tokenizer = load_text_tokenizer(folder, config.vocabulary)
-    weights = CheckpointWeights(folder, form.names(config), straight=False)
+    tokenizer = load_text_tokenizer(place, config.vocabulary)
+    weights = CheckpointWeights(place, form.names(config), straight=False)
+    return _built(place.resolve().name, architecture, config, tokenizer, weights)
+
+
+def _built(
+    name: str,
+    architecture: Architecture,
+    config: Description,
+    tokenizer: TextTokenizer,
+    weights: CheckpointWeights,
+) -> DecoderCheckpoint:
     graph = architecture.build(name, config, Scenario.decode(1), weights, unrolled=True)
     weights.check_layers(config.depth)
     return DecoderCheckpoint(name=name, graph=graph, description=config, tokenizer=tokenizer)
