@@ -85,6 +85,25 @@ LLAMA = {
 }  # fmt: skip
 CONFIGS = (
     {**LLAMA, "dtype": "bfloat16"},
+    {
+        **LLAMA,
+        "original_max_position_embeddings": 32,
+        "rope_scaling": {"rope_type": "yarn", "factor": 2.0, "beta_fast": 32.0, "beta_slow": 1.0},
+    },
+    {
+        **LLAMA,
+        "model_type": "qwen2",
+        "use_sliding_window": True,
+        "sliding_window": 16,
+        "max_window_layers": 1,
+    },
+    {
+        **LLAMA,
+        "model_type": "mistral",
+        "sliding_window": 16,
+        "layer_types": ["full_attention", "sliding_attention"],
+        "rope_parameters": {"rope_theta": 1e4, "rope_type": "default"},
+    },
     {**LLAMA, "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32}},
     {**LLAMA, "torch_dtype": "float16", "quantization_config": {"quant_method": "awq", "bits": 4}},
     {

@@ -164,6 +164,15 @@ def test_configs_are_read_strictly() -> None:
         form.read_config(
             "config.json", {**content, "num_key_value_heads": 2, "tie_word_embeddings": "no"}
         )
+    wrong: tuple[tuple[str, object, str], ...] = (
+        ("hidden_act", None, "hidden_act is not text; got null"),
+        ("rope-theta", 1e4, "unknown key 'rope-theta'"),
+        ("layer_types", [{}, "full_attention"], "layer_types makes no sense"),
+        ("rope_scaling", {"rope_typ": "yarn", "factor": 2.0}, "unknown key 'rope_typ'"),
+    )
+    for key, bad, message in wrong:
+        with pytest.raises(CheckpointError, match=message):
+            form.read_config("config.json", {**content, "num_key_value_heads": 2, key: bad})
 
 
 @pytest.mark.parametrize(("size", "printed"), [("8b", 8.63), ("62b", 62.50), ("540b", 540.35)])

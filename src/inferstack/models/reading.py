@@ -26,6 +26,7 @@ ACTIVATIONS = {
     "tanh": "tanh",
 }
 LONGEST_SEQUENCE = 2**26
+FIRST_SLIDING = "max_window_layers"
 ROPE_KEYS = ("rope_parameters", "rope_scaling")
 
 
@@ -35,8 +36,8 @@ def activation(file: ConfigFile, *keys: str, absent: str | None = None) -> str:
         if file.optional(key, None) is not None:
             return file.choice(key, ACTIVATIONS)
     if absent is None:
-        file.value(keys[0])
-    assert absent is not None, "a missing key has raised"
+        # Neither: what is wrong, missing or null, its own reader says.
+        return file.choice(next((key for key in keys if key in file.content), keys[0]), ACTIVATIONS)
     return absent
 
 
@@ -117,7 +118,11 @@ def windows(
     kinds = file.optional("layer_types", None)
     if kinds is not None:
         known = {"full_attention": None, "sliding_attention": size}
-        if not isinstance(kinds, list) or len(kinds) != depth or not set(kinds) <= set(known):
+        if (
+            not isinstance(kinds, list)
+            or len(kinds) != depth
+            or not all(isinstance(kind, str) and kind in known for kind in kinds)
+        ):
             raise CheckpointError(
                 file.where, "layer_types makes no sense", got=printable(str(kinds)),
                 need=f"full_attention or sliding_attention for each of {depth} layers",
@@ -127,10 +132,10 @@ def windows(
         return [known[kind] for kind in kinds]
     if every is not None:
         return [None if (number + 1) % every == 0 else size for number in range(depth)]
-    if "use_sliding_window" in file.content or "max_window_layers" in file.content:
+    if any(file.has(key) or key in file.content for key in ("use_sliding_window", FIRST_SLIDING)):
         if not file.flag("use_sliding_window", False):
             return [None] * depth
-        first = file.whole_or("max_window_layers", 28, 2**10, least=0)
+        first = file.whole_or(FIRST_SLIDING, 28, 2**10, least=0)
         return [size if number >= first else None for number in range(depth)]
     return [size] * depth
 
@@ -160,17 +165,17 @@ def read_rotary(
     theta, and part of the head that turns (partial_rotary_factor): where it says none.
     """
     own = rope_of(file)
-    base = own if "rope_theta" in own.content else file
-    if base.content.get("rope_theta") is not None:
+    base = own if own.has("rope_theta") else file
+    if base.has("rope_theta"):
         theta = base.number("rope_theta", 1.0, 1e15)
-    source = own if "partial_rotary_factor" in own.content else file
-    if source.content.get("partial_rotary_factor") is not None:
+    source = own if own.has("partial_rotary_factor") else file
+    if source.has("partial_rotary_factor"):
         part = source.number("partial_rotary_factor", 0.0, 1.0)
     width = int(width * part)
     plain = Rotary(width=width, theta=theta, interleaved=interleaved)
     if width % 2 or width == 0:
         raise CheckpointError(file.where, "rotary positions turn pairs", got=f"{width} elements")
-    kind = str(own.content.get("rope_type", own.content.get("type", "default")))
+    kind = str(own.optional("rope_type", own.optional("type", "default")))
     if kind in ("default", "mrope") or not own.content:
         return plain
     if kind not in _SCALINGS:
@@ -182,7 +187,7 @@ def read_rotary(
     original = file.whole_or("original_max_position_embeddings", longest, LONGEST_SEQUENCE)
     original = own.whole_or("original_max_position_embeddings", original, LONGEST_SEQUENCE)
     factor = longest / original
-    if own.content.get("factor") is not None:
+    if own.has("factor"):
         factor = own.number("factor", 1e-3, 1e6)
     said = _SCALINGS[kind](own, width)
     if own.has("attention_factor"):
@@ -232,7 +237,7 @@ def _llama3(own: ConfigFile, width: int) -> Mapping[str, Any]:
 def _yarn(own: ConfigFile, width: int) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for key, name, absent in (("low", "beta_slow", 1.0), ("high", "beta_fast", 32.0)):
-        found[key] = own.number(name, 0.0, 1e6) if own.content.get(name) is not None else absent
+        found[key] = own.number_or(name, absent, 0.0, 1e6)
     if not own.flag("truncate", True):
         found["truncate"] = False
     gain = mscale(own, "mscale") / mscale(own, "mscale_all_dim")
