@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -76,13 +77,15 @@ def main() -> None:
         print(f"round {number}: {rates[-1]:.1f} tokens/s", file=sys.stderr)
     bandwidth = read_bytes_per_second(given.rounds)
     bound = bandwidth / runner.weight_bytes
-    print(f"{given.model}: {max(rates):.1f} tokens/s of at most {bound:.1f} on one core")
+    rate = statistics.median(rates)
+    print(f"{given.model}: {rate:.1f} tokens/s, the median, of at most {bound:.1f} on one core")
     print(
         json.dumps(
             {
                 "model": given.model,
-                "tokens_per_second": max(rates),
-                "prompt_tokens_per_second": max(prompt_rates),
+                "tokens_per_second": rate,
+                "rounds_tokens_per_second": rates,
+                "prompt_tokens_per_second": statistics.median(prompt_rates),
                 "weight_bytes_per_token": runner.weight_bytes,
                 "read_bytes_per_second": bandwidth,
                 "bound_tokens_per_second": bound,
