@@ -22,9 +22,8 @@ class AttentionBlock(RelativeBlock):
             return self._latent(name, of, of.latent, x)
         hidden = self.description.hidden
         wide, narrow = of.heads * of.width, of.kv_heads * of.width
-        key_bias = of.bias if of.key_bias is None else of.key_bias
         query = self.dense(f"{name}.query", x, hidden, wide, PROJECTION, bias=of.bias)
-        key = self.dense(f"{name}.key", x, hidden, narrow, PROJECTION, bias=key_bias)
+        key = self.dense(f"{name}.key", x, hidden, narrow, PROJECTION, bias=of.bias and of.key_bias)
         value = self.dense(f"{name}.value", x, hidden, narrow, PROJECTION, bias=of.bias)
         if of.clip is not None:
             value = self._clipped(value, of.clip)
@@ -78,17 +77,16 @@ class AttentionBlock(RelativeBlock):
         """Attention to what the encoder made; its keys and values come with the prompt."""
         hidden, scenario = self.description.hidden, self.scenario
         wide, narrow = of.heads * of.width, of.kv_heads * of.width
-        key_bias = of.bias if of.key_bias is None else of.key_bias
         query = self.dense(f"{name}.cross_query", x, hidden, wide, PROJECTION, bias=of.bias)
         made = []
-        for slot, bias in (("key", key_bias), ("value", of.bias)):
+        for slot, bias in (("key", of.bias and of.key_bias), ("value", of.bias)):
             own = f"{name}.cross_{slot}"
             if scenario.phase is Phase.PREFILL:
                 self.dense(own, "source", hidden, narrow, PROJECTION, bias=bias)
                 self.remembered.append(own)
                 made.append(own)
                 continue
-            shape = (scenario.batch, scenario.source_tokens or scenario.attended_tokens, narrow)
+            shape = (scenario.batch, scenario.read_tokens, narrow)
             cache = f"{own}_cache"
             made.append(self.builder.tensor(cache, shape, DType.FLOAT32, TensorRole.CACHE))
         operands = (query, made[0], made[1])

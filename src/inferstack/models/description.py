@@ -79,22 +79,22 @@ class Attention:
     """heads: of the query; kv_heads: of key and value, each of which serves several. width: of a
     head.
 
-    bias: of query, key and value; output_bias. scale: of the scores, width^-1/2 by default. window:
-    keys that a query sees at most, itself included. softcap: scores go through softcap *
-    tanh(x / softcap). head_norm: of query and key, over each head, or over all of them with
-    norm_whole; with norm_each every head has gains of its own. alibi: slopes of distance instead of
-    positions, times alibi_scale. sinks: a learned number for each head stands in every row of the
-    softmax. clip: query, key and value are cut to +-clip. latent: of keys and values that are made
-    of one narrow vector; width and kv_heads then say nothing more. sinusoids: the query scores
-    keys, projected sinusoids of the distance, and whether both tokens are of one segment, with a
-    bias of its own for each of the three (XLNet).
+    bias: of query, key and value, but of the key only with key_bias; output_bias. scale: of the
+    scores, width^-1/2 by default. window: keys that a query sees at most, itself included. softcap:
+    scores go through softcap * tanh(x / softcap). head_norm: of query and key, over each head, or
+    over all of them with norm_whole; with norm_each every head has gains of its own. alibi: slopes
+    of distance instead of positions, times alibi_scale. sinks: a learned number for each head
+    stands in every row of the softmax. clip: query, key and value are cut to +-clip. latent: of
+    keys and values that are made of one narrow vector; width and kv_heads then say nothing more.
+    sinusoids: the query scores keys, projected sinusoids of the distance, and whether both tokens
+    are of one segment, with a bias of its own for each of the three (XLNet).
     """
 
     heads: int
     kv_heads: int
     width: int
     bias: bool = False
-    key_bias: bool | None = None
+    key_bias: bool = True
     output_bias: bool = False
     scale: float | None = None
     rotary: Rotary | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import HuggingFaceForm, WeightSource
@@ -20,42 +20,54 @@ from inferstack.models.names import DECODER_STACK, Names, Stacks
 from inferstack.models.scenario import Phase, Scenario
 from inferstack.models.transformer import transformer
 
+Config = TypeVar("Config", Description, EncoderDecoder)
+
 ENCODER: tuple[Phase, ...] = (Phase.ENCODE,)
 DECODER: tuple[Phase, ...] = (Phase.PREFILL, Phase.DECODE)
 
 
-class Family(ABC):
-    """Transformers that one description fits."""
+class _Described(ABC, Generic[Config]):
+    """An architecture that is read from config.json, its presets too."""
 
     model_types: ClassVar[frozenset[str]]
-    phases: tuple[Phase, ...] = DECODER
+    phases: tuple[Phase, ...]
     sees_tokens = True
     reads_weights = True
 
     @abstractmethod
-    def describe(self, file: ConfigFile) -> Description:
+    def describe(self, file: ConfigFile) -> Config:
         """The model of a config.json; refuses what it would have to ignore (CheckpointError)."""
-
-    @abstractmethod
-    def names(self, description: Description) -> Names:
-        """What the file calls the weights."""
 
     @property
     def hugging_face(self) -> HuggingFaceForm | None:
         """The family reads its own folders."""
         return self
 
+    @abstractmethod
+    def names(self, description: Config) -> Names | Stacks:
+        """What the file calls the weights."""
+
     @cached_property
-    def presets(self) -> Mapping[str, Description]:
+    def presets(self) -> Mapping[str, Config]:
         """The models that people know by a name: see `models.named`."""
         return {
             name: self.describe(ConfigFile(name, config))
             for name, config in configs_of(self.model_types).items()
         }
 
-    def read_config(self, where: str, content: Mapping[str, object]) -> Description:
+    def read_config(self, where: str, content: Mapping[str, object]) -> Config:
         """See `HuggingFaceForm`."""
         return self.describe(ConfigFile(where, content))
+
+
+class Family(_Described[Description]):
+    """Transformers that one description fits."""
+
+    phases = DECODER
+
+    @abstractmethod
+    def names(self, description: Description) -> Names:
+        """What the file calls the weights."""
 
     def build(
         self,
@@ -78,38 +90,14 @@ class Family(ABC):
         )
 
 
-class EncoderDecoderFamily(ABC):
+class EncoderDecoderFamily(_Described[EncoderDecoder]):
     """Models of two stacks. The encoder encodes; prompt and steps are the decoder's."""
 
-    model_types: ClassVar[frozenset[str]]
-    phases: tuple[Phase, ...] = (*DECODER, *ENCODER)
-    sees_tokens = True
-    reads_weights = True
-
-    @abstractmethod
-    def describe(self, file: ConfigFile) -> EncoderDecoder:
-        """The model of a config.json; refuses what it would have to ignore (CheckpointError)."""
+    phases = (*DECODER, *ENCODER)
 
     @abstractmethod
     def names(self, description: EncoderDecoder) -> Stacks:
         """What the file calls the weights of both."""
-
-    @property
-    def hugging_face(self) -> HuggingFaceForm | None:
-        """The family reads its own folders."""
-        return self
-
-    @cached_property
-    def presets(self) -> Mapping[str, EncoderDecoder]:
-        """The models that people know by a name: see `models.named`."""
-        return {
-            name: self.describe(ConfigFile(name, config))
-            for name, config in configs_of(self.model_types).items()
-        }
-
-    def read_config(self, where: str, content: Mapping[str, object]) -> EncoderDecoder:
-        """See `HuggingFaceForm`."""
-        return self.describe(ConfigFile(where, content))
 
     def build(
         self,

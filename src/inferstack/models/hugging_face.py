@@ -1,7 +1,8 @@
 """A Hugging Face folder as a graph with its weights, and the tokenizer that belongs to it.
 
-Read: config.json, model.safetensors, tokenizer.json, and, of a sentence encoder, modules.json with
-the pooling that it names. Nothing outside the folder is touched, nothing of it is executed.
+Read: config.json, the weights (`checkpoint_weights`), tokenizer.json, and, of a sentence encoder,
+modules.json with the pooling that it names. Nothing outside the folder is touched, nothing of it is
+executed.
 """
 
 from __future__ import annotations
@@ -128,6 +129,7 @@ def read_architecture(folder: Path) -> tuple[Architecture, Any, WeightType]:
 
 
 def config_content(folder: Path) -> dict[str, object]:
+    """config.json as it stands there. Raises CheckpointError."""
     try:
         there, usable = folder.exists(), folder.is_dir()
     except OSError as failure:

@@ -71,6 +71,11 @@ class Scenario:
         """Tokens whose keys and values attention reads: cached and new ones."""
         return self.context_tokens + self.new_tokens
 
+    @property
+    def read_tokens(self) -> int:
+        """Tokens of the source that a decoder reads of its encoder."""
+        return self.source_tokens or self.attended_tokens
+
     @classmethod
     def encode(cls, tokens: int, *, batch: int = 1) -> Scenario:
         """An encoder's pass over `tokens` tokens."""

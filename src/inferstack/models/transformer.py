@@ -105,7 +105,7 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
     def _source(self) -> None:
         """What the encoder made, which a prompt reads, and which of it is no padding."""
         scenario = self.scenario
-        shape = (scenario.batch, scenario.source_tokens or scenario.attended_tokens)
+        shape = (scenario.batch, scenario.read_tokens)
         if scenario.phase is Phase.PREFILL:
             hidden = (*shape, self.description.hidden)
             self.builder.tensor("source", hidden, DType.FLOAT32, TensorRole.INPUT)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.ir.graph import Work
+from inferstack.ops.distance import key_ahead
 from inferstack.ops.elementwise import ElementwiseRule
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class AlibiRule(ElementwiseRule):
 
         x = inputs["x"]
         heads, tokens, context = x.shape[1:]
-        ahead = np.arange(context) - (np.arange(tokens) + context - tokens)[:, None]
+        ahead = key_ahead(tokens, context)
         slopes = np.array(alibi_slopes(heads)) * float(attributes.get("scale", 1.0))
         result: Array = x + (slopes[:, None, None] * ahead).astype(x.dtype)
         return result

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.elementwise import ElementwiseRule
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-class DistanceScoresRule(Rule):
+class DistanceScoresRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "distance_scores"
@@ -32,29 +32,20 @@ class DistanceScoresRule(Rule):
     unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x", "by_row")
+    flops: ClassVar[int] = 1
+    """One sum; the elements of by_row that are picked are not counted."""
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
     ) -> tuple[tuple[int, ...], DType]:
         """Shape and type of the result."""
         x, rows = inputs["x"], inputs["by_row"]
-        self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
+        result = super().infer(inputs, attributes)
         square = len(x.shape) == 4 and x.shape[2] == x.shape[3]
         self.need(square, x.name, x.shape, "(batch, heads, tokens, tokens)")
         fits = len(rows.shape) == 4 and rows.shape[:3] == x.shape[:3] and rows.shape[3] % 2 == 0
         self.need(fits, x.name, rows.shape, (*x.shape[:3], "an even number of rows"))
-        return x.shape, x.dtype
-
-    def space(
-        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
-    ) -> IterationSpace:
-        """One sum per element. The elements of by_row that are picked are not counted."""
-        names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        return IterationSpace(
-            dims=tuple(zip(names, output.shape, strict=True)),
-            accesses=(simple("x", *names), simple(OUTPUT, *names)),
-            flops_per_point=1,
-        )
+        return result
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""

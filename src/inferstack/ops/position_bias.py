@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
-from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.distance import key_ahead
+from inferstack.ops.elementwise import ElementwiseRule
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-class PositionBiasRule(Rule):
+class PositionBiasRule(ElementwiseRule):
     """See the module."""
 
     kind: ClassVar[str] = "position_bias"
@@ -30,37 +31,25 @@ class PositionBiasRule(Rule):
     unit: ClassVar[str | None] = "add"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x", "table")
-    optional: ClassVar[tuple[str, ...]] = ()
+    flops: ClassVar[int] = 1
+    """One sum; the few rows of the table are not counted."""
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
     ) -> tuple[tuple[int, ...], DType]:
         """Shape and type of the result."""
         x, table = inputs["x"], inputs["table"]
-        self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
+        result = super().infer(inputs, attributes)
         self.need(len(x.shape) == 4, x.name, x.shape, "(batch, heads, tokens, context)")
         fits = len(table.shape) == 2 and table.shape[1] == x.shape[1]
         self.need(fits, x.name, table.shape, f"(buckets, {x.shape[1]} heads)")
-        return x.shape, x.dtype
-
-    def space(
-        self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
-    ) -> IterationSpace:
-        """One sum per element. The few rows of the table are not counted."""
-        names = tuple(f"d{axis}" for axis in range(len(output.shape)))
-        return IterationSpace(
-            dims=tuple(zip(names, output.shape, strict=True)),
-            accesses=(simple("x", *names), simple(OUTPUT, *names)),
-            flops_per_point=1,
-        )
+        return result
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
-        import numpy as np
-
         x, table = inputs["x"], inputs["table"]
         tokens, context = x.shape[2:]
-        ahead = np.arange(context) - (np.arange(tokens) + context - tokens)[:, None]
+        ahead = key_ahead(tokens, context)
         bucket = self._buckets(ahead, len(table), attributes)
         result: Array = x + table[bucket].transpose(2, 0, 1)[None].astype(x.dtype)
         return result

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
+from inferstack.ops.distance import key_ahead
 from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ class SoftmaxRule(Rule):
             seen = seen & np.tri(tokens, context, context - tokens, dtype=np.bool_)
         window = int(attributes.get("window", 0))
         if window:
-            behind = np.arange(context) - (np.arange(tokens) + context - tokens)[:, None]
-            seen = seen & (behind > -window) & (behind < window)
+            seen = seen & (np.abs(key_ahead(tokens, context)) < window)
         result: Array = np.where(seen, x, np.finfo(x.dtype).min)
         sinks = inputs["sinks"][None, :, None, None] if "sinks" in inputs else None
         most = result.max(axis=-1, keepdims=True)

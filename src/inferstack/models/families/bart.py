@@ -35,6 +35,18 @@ NORMED = frozenset({"bart", "mbart"})
 """Whose embeddings have a norm."""
 LEARNED = frozenset({"bart", "mbart"})
 """Whose positions are learned."""
+MODULES = {
+    "attention_norm": "self_attn_layer_norm",
+    "cross_norm": "encoder_attn_layer_norm",
+    "ffn_norm": "final_layer_norm",
+    "intermediate": "fc1",
+    "ffn_output": "fc2",
+} | {
+    f"{slot}{place}": f"{attends}.{theirs}_proj"
+    for slot, attends in (("", "self_attn"), ("cross_", "encoder_attn"))
+    for place, theirs in (("query", "q"), ("key", "k"), ("value", "v"), ("output", "out"))
+}
+"""What both stacks call the modules of a layer."""
 
 
 class BartFamily(EncoderDecoderFamily):
@@ -60,7 +72,9 @@ class BartFamily(EncoderDecoderFamily):
         )
 
         def stack(name: str) -> Description:
-            layer = _layer(file, name, hidden, norm, behind=kind in BEHIND)
+            layer = layer_of(file, name, hidden, norm)
+            if kind in BEHIND:
+                layer = replace(layer, arrangement=Arrangement.POST)
             return Description(
                 vocabulary=file.whole("vocab_size", 2**24),
                 hidden=hidden,
@@ -88,11 +102,19 @@ def _positions(file: ConfigFile, kind: str, rows: int) -> PositionTable:
     return PositionTable(rows=rows, sinusoid="pairs")
 
 
-def _layer(file: ConfigFile, stack: str, hidden: int, norm: Norm, *, behind: bool) -> Layer:
+def layer_of(
+    file: ConfigFile, stack: str, hidden: int, norm: Norm, *, key_bias: bool = True
+) -> Layer:
+    """A layer of "encoder" or "decoder", its norms in front."""
     heads = file.whole(f"{stack}_attention_heads", 2**12)
     file.multiple("d_model", hidden, f"{stack}_attention_heads", heads)
     attention = Attention(
-        heads=heads, kv_heads=heads, width=hidden // heads, bias=True, output_bias=True
+        heads=heads,
+        kv_heads=heads,
+        width=hidden // heads,
+        bias=True,
+        key_bias=key_bias,
+        output_bias=True,
     )
     return Layer(
         attention=attention,
@@ -102,26 +124,15 @@ def _layer(file: ConfigFile, stack: str, hidden: int, norm: Norm, *, behind: boo
             bias=True,
         ),
         norm=norm,
-        arrangement=Arrangement.POST if behind else Arrangement.PRE,
         cross=attention if stack == "decoder" else None,
     )
 
 
 def _names(stack: str) -> Names:
-    modules = {
-        "attention_norm": "self_attn_layer_norm",
-        "cross_norm": "encoder_attn_layer_norm",
-        "ffn_norm": "final_layer_norm",
-        "intermediate": "fc1",
-        "ffn_output": "fc2",
-    }
-    for slot, theirs in (("query", "q"), ("key", "k"), ("value", "v"), ("output", "out")):
-        modules[slot] = f"self_attn.{theirs}_proj"
-        modules[f"cross_{slot}"] = f"encoder_attn.{theirs}_proj"
     return Names(
         prefixes=("model.", ""),
         layer=f"{stack}.layers.{{n}}",
-        modules=modules,
+        modules=MODULES,
         tables={
             "embedding.word": "shared.weight",
             "embedding.position": f"{stack}.embed_positions.weight",

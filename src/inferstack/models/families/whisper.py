@@ -10,22 +10,18 @@ import math
 
 from inferstack.models.config_file import ConfigFile
 from inferstack.models.description import (
-    Attention,
     Description,
     Embedding,
     EncoderDecoder,
-    FeedForward,
     Head,
     Layer,
     Norm,
     PositionTable,
     Signal,
 )
+from inferstack.models.families.bart import EPSILON, MODULES, layer_of
 from inferstack.models.family import EncoderDecoderFamily
 from inferstack.models.names import Names, Stacks
-from inferstack.models.reading import activation
-
-EPSILON = 1e-5
 
 
 class WhisperFamily(EncoderDecoderFamily):
@@ -39,10 +35,15 @@ class WhisperFamily(EncoderDecoderFamily):
         norm = Norm(kind="layernorm", epsilon=EPSILON)
         vocabulary = file.whole("vocab_size", 2**24)
         rows = file.whole("max_target_positions", 2**22)
+
+        def layers(stack: str) -> tuple[Layer, ...]:
+            layer = layer_of(file, stack, hidden, norm, key_bias=False)
+            return (layer,) * file.whole(f"{stack}_layers", 2**10)
+
         encoder = Description(
             vocabulary=vocabulary,
             hidden=hidden,
-            layers=(_layer(file, "encoder", hidden, norm),) * file.whole("encoder_layers", 2**10),
+            layers=layers("encoder"),
             longest=file.whole("max_source_positions", 2**22),
             causal=False,
             final_norm=norm,
@@ -51,7 +52,7 @@ class WhisperFamily(EncoderDecoderFamily):
         decoder = Description(
             vocabulary=vocabulary,
             hidden=hidden,
-            layers=(_layer(file, "decoder", hidden, norm),) * file.whole("decoder_layers", 2**10),
+            layers=layers("decoder"),
             longest=rows,
             causal=True,
             embedding=Embedding(
@@ -68,44 +69,11 @@ class WhisperFamily(EncoderDecoderFamily):
         return Stacks(encoder=_names("encoder"), decoder=_names("decoder"))
 
 
-def _layer(file: ConfigFile, stack: str, hidden: int, norm: Norm) -> Layer:
-    heads = file.whole(f"{stack}_attention_heads", 2**12)
-    file.multiple("d_model", hidden, f"{stack}_attention_heads", heads)
-    attention = Attention(
-        heads=heads,
-        kv_heads=heads,
-        width=hidden // heads,
-        bias=True,
-        key_bias=False,
-        output_bias=True,
-    )
-    return Layer(
-        attention=attention,
-        feed_forward=FeedForward(
-            inner=file.whole(f"{stack}_ffn_dim", 2**20),
-            activation=activation(file, "activation_function"),
-            bias=True,
-        ),
-        norm=norm,
-        cross=attention if stack == "decoder" else None,
-    )
-
-
 def _names(stack: str) -> Names:
-    modules = {
-        "attention_norm": "self_attn_layer_norm",
-        "cross_norm": "encoder_attn_layer_norm",
-        "ffn_norm": "final_layer_norm",
-        "intermediate": "fc1",
-        "ffn_output": "fc2",
-    }
-    for slot, theirs in (("query", "q"), ("key", "k"), ("value", "v"), ("output", "out")):
-        modules[slot] = f"self_attn.{theirs}_proj"
-        modules[f"cross_{slot}"] = f"encoder_attn.{theirs}_proj"
     return Names(
         prefixes=("model.", ""),
         layer=f"{stack}.layers.{{n}}",
-        modules=modules,
+        modules=MODULES,
         tables={
             "embedding.word": "decoder.embed_tokens.weight",
             "embedding.position": f"{stack}.embed_positions.weight",
