@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from inferstack.analysis.roofline import Roof, roofline
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import UnknownNameError
 from inferstack.ir.graph import TensorRole
-from inferstack.models.architecture import build
+from inferstack.models.architecture import architecture_of, build, no_weights
 from inferstack.models.scenario import Scenario
 from inferstack.ops.builder import GraphBuilder
 from inferstack.ops.rule import Access, Affine, IterationSpace
@@ -153,3 +155,30 @@ def test_a_causal_prompt_asks_for_what_its_generation_asks_for(name: str, tokens
     assert causal == attention(generated)
     assert len(causal) == 3
     assert {n: f * (tokens + 1) // (2 * tokens) for n, f in full.items()} == causal
+
+
+def windowed(window: int) -> Callable[[Scenario], Any]:
+    """Gemma 3 270M, every layer but each sixth with a window of that many tokens."""
+    architecture, whole = architecture_of("gemma-3-270m")
+    stack = tuple(
+        replace(layer, attention=replace(layer.attention, window=layer.attention.window and window))
+        for layer in whole.layers
+    )
+    config = replace(whole, layers=stack)
+    return lambda scenario: architecture.build("g", config, scenario, no_weights, unrolled=False)
+
+
+@pytest.mark.parametrize("tokens", [1, 4, 5, 6, 23])
+def test_a_generation_behind_sliding_windows_is_the_sum_over_every_step(tokens: int) -> None:
+    build_windowed = windowed(5)
+    steps = [build_windowed(Scenario.decode(context)) for context in range(tokens)]
+    counted = [count(graph, EXACT) for graph in steps]
+    summed = count_generation(steps.__getitem__, tokens, EXACT)
+    for index, item in enumerate(summed):
+        assert item.flops == sum(each[index].flops for each in counted)
+        assert item.traffic_bytes == sum(each[index].traffic_bytes for each in counted)
+    prompt = count(build_windowed(Scenario.prefill(tokens)), EXACT)
+    pairs = sum(min(seen, 5) for seen in range(1, tokens + 1))
+    for counts in (prompt, summed):
+        (scores,) = (item for item in counts if item.name == "layer0.scores")
+        assert scores.flops == scores.repeats * pairs * 4 * 256 * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,10 +36,17 @@ def test_every_row_of_a_plan_is_bound_by_the_times_of_its_operators(
         assert row["cycles"] >= least[first]
 
 
-def test_a_generation_is_the_sum_of_its_steps() -> None:
+@pytest.mark.parametrize(("model", "tokens"), [("gpt2", 150), ("mistral-7b", 40)])
+def test_a_generation_is_the_sum_of_its_steps(model: str, tokens: int) -> None:
     """To a cycle a step, as every step is rounded up to whole cycles."""
-    machine, tokens = load_accelerator("survey-analytic"), 150
-    (workload,) = workloads(find_model("gpt2"), lengths=(tokens,), task=Task.GENERATE)
+    machine = load_accelerator("survey-analytic")
+    found_model = find_model(model)
+    if model == "mistral-7b":
+        (layer, *_), depth = found_model.config.layers, len(found_model.config.layers)
+        near = replace(layer, attention=replace(layer.attention, window=9))
+        config = replace(found_model.config, layers=(near,) * depth)
+        found_model = replace(found_model, config=config)
+    (workload,) = workloads(found_model, lengths=(tokens,), task=Task.GENERATE)
     found = workload_times(workload, machine, EXACT)
     steps = [least_times(workload.step(context), machine, EXACT) for context in range(tokens)]
     for index, time in enumerate(found):

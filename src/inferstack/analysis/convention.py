@@ -111,7 +111,7 @@ class Convention:
         queries, keys = (site.space.extents[dim] for dim in pairs)
         causal = bool(softmax.attributes.get("causal"))
         # A query sees itself, so many behind it, and so many in front of it.
-        reach = _window(softmax, keys) - 1
+        reach = (window_of(softmax) or keys) - 1
         first, last = keys - queries, keys - 1
         seen = queries + _capped(first, last, reach)
         if not causal:
@@ -124,7 +124,7 @@ class Convention:
         if pairs is None or self.mask is Mask.FULL or softmax is None:
             return Fraction(1)
         queries, keys = (site.space.extents[dim] for dim in pairs)
-        return Fraction(min(queries + _window(softmax, keys) - 1, keys), keys)
+        return Fraction(min(queries + (window_of(softmax) or keys) - 1, keys), keys)
 
     def size_bytes(self, tensor: Tensor, elements: int) -> int:
         """Bytes of that many elements of `tensor`."""
@@ -222,11 +222,11 @@ def _softmax(site: Site) -> Operator | None:
     return seen
 
 
-def _window(softmax: Operator, keys: int) -> int:
-    """Keys that a query sees at most, itself included."""
+def window_of(softmax: Operator) -> int | None:
+    """Keys that a query sees at most, itself included; None where it sees all."""
     window = softmax.attributes.get("window", 0)
     assert isinstance(window, int), "a number of tokens"
-    return window or keys
+    return window or None
 
 
 def _capped(first: int, last: int, most: int) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from inferstack.analysis.convention import Convention, Site
+from inferstack.analysis.convention import Convention, Site, window_of
 from inferstack.ir.graph import Graph, Work
 from inferstack.ops.registry import rule_for
 
@@ -64,20 +65,43 @@ def count_generation(
 ) -> tuple[OperatorCount, ...]:
     """The sum over `tokens` steps of decoding; step(context) is the graph behind that many tokens.
 
-    The first step has no context, the last one tokens - 1. All counts are affine in the context,
-    so the sum is tokens times the mean of the first and the last step, exactly. (An odd number of
-    4-bit elements fills a byte up, which is not affine: then half a byte per access and step off.)
+    The first step has no context, the last one tokens - 1. Exact without taking every step, by
+    `affine_ranges`. (An odd number of 4-bit elements fills a byte up, which is not affine: then
+    half a byte per access and step off.)
     """
-    first = count(step(0), convention)
-    last = count(step(tokens - 1), convention)
+    pieces = []
+    for contexts in affine_ranges(step, tokens):
+        first, last = (count(step(context), convention) for context in (contexts[0], contexts[-1]))
+        pieces.append(
+            tuple(
+                replace(
+                    b,
+                    flops=len(contexts) * (a.flops + b.flops) // 2,
+                    traffic_bytes=len(contexts) * (a.traffic_bytes + b.traffic_bytes) // 2,
+                )
+                for a, b in zip(first, last, strict=True)
+            )
+        )
     return tuple(
         replace(
-            b,
-            flops=tokens * (a.flops + b.flops) // 2,
-            traffic_bytes=tokens * (a.traffic_bytes + b.traffic_bytes) // 2,
+            parts[-1],
+            flops=sum(part.flops for part in parts),
+            traffic_bytes=sum(part.traffic_bytes for part in parts),
         )
-        for a, b in zip(first, last, strict=True)
+        for parts in zip(*pieces, strict=True)
     )
+
+
+def affine_ranges(step: Callable[[int], Graph], tokens: int) -> tuple[range, ...]:
+    """The contexts 0 .. tokens - 1 of decoding, in ranges in which every count is affine.
+
+    What a step asks for grows by the same with each token of context, until the context fills a
+    sliding window: from there on its layers see no more keys. The mean of a range's first and last
+    step is that of all its steps.
+    """
+    found = {window_of(operator) for operator in step(0).operators if operator.kind == "softmax"}
+    cuts = sorted({0, tokens, *(window for window in found if window and window < tokens)})
+    return tuple(range(start, end) for start, end in pairwise(cuts))
 
 
 def total(counts: Iterable[Count]) -> Count:

@@ -59,7 +59,8 @@ def generation_costs(
     While the context stays within one tile, every figure is affine in it.
     """
     return summed(
-        lambda context: analytic_costs(step(context), accelerator, convention),
+        step,
+        lambda graph: analytic_costs(graph, accelerator, convention),
         tokens,
         tile_edge(accelerator),
     )

@@ -33,7 +33,8 @@ def workload_times(workload: Workload, accelerator: Accelerator, convention: Con
         if survey:
             return generation_costs(workload.step, workload.tokens, accelerator, convention)
         return summed(
-            lambda context: least_times(workload.step(context), accelerator, convention),
+            workload.step,
+            lambda graph: least_times(graph, accelerator, convention),
             workload.tokens,
             PIECE,
         )

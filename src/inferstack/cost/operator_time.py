@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from inferstack.analysis.count import OperatorCount
+from inferstack.analysis.count import OperatorCount, affine_ranges
+from inferstack.ir.graph import Graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +29,24 @@ class OperatorTime(OperatorCount):
 Times = tuple[OperatorTime, ...]
 
 
-def summed(step: Callable[[int], Times], tokens: int, piece: int) -> Times:
+def summed(
+    step: Callable[[int], Graph], times: Callable[[Graph], Times], tokens: int, piece: int
+) -> Times:
     """The sum over `tokens` steps of decoding; step(context) is one behind that many tokens.
 
     Exact without taking every step, where figures are affine in the context as long as it stays
-    within one piece and no operator changes between compute and memory bound.
+    within one piece and one of `affine_ranges`, and no operator changes between compute and memory
+    bound.
     """
+
+    def timed(context: int) -> Times:
+        return times(step(context))
+
     pieces = []
-    for start in range(0, tokens, piece):
-        end = min(start + piece, tokens) - 1
-        pieces.append(_between(step, (start, step(start)), (end, step(end))))
+    for contexts in affine_ranges(step, tokens):
+        for start in range(contexts.start, contexts.stop, piece):
+            end = min(start + piece, contexts.stop) - 1
+            pieces.append(_between(timed, (start, timed(start)), (end, timed(end))))
     return tuple(_added(parts) for parts in zip(*pieces, strict=True))
 
 
