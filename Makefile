@@ -16,16 +16,18 @@ BIN := .venv/bin
 # Without --no-compile pip writes 95 MB of byte code for modules that nobody imports; Python compiles
 # those that are imported by itself.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
+# A process per core; each takes over tests that another has not begun.
+WORKERS := --numprocesses auto --maxprocesses 8 --dist worksteal
 SAMPLE := samples/all-MiniLM-L6-v2
 
 demo: .venv/core $(SAMPLE)
 	$(BIN)/inferstack optimize $(SAMPLE) --on gemmini --seq-len 128 --data data/sentences.txt --report report.html
 
 test: lint $(SAMPLE)
-	$(BIN)/pytest
+	$(BIN)/pytest $(WORKERS)
 
 fast: .venv/dev
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest $(WORKERS) -m 'not slow'
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -12,7 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
 RUNS_A_CHECKPOINT = {"embed_sentences", "optimize_a_checkpoint"}
-SLOW = RUNS_A_CHECKPOINT | {"map_a_model"}
+SLOW = RUNS_A_CHECKPOINT | {"map_a_model", "compare_schedules", "save_figures"}
 
 
 @pytest.mark.parametrize(

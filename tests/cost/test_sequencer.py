@@ -7,6 +7,7 @@ import random
 import pytest
 from tests.mapping.instances import Instances
 from tests.mapping.machines import hierarchy, padded, placed, random_mapping, small_contraction
+from tests.slow import slow
 
 from inferstack.cost import sequencer
 from inferstack.mapping import legality
@@ -15,9 +16,7 @@ MAPPINGS = 12_000
 PARTS = 16
 
 
-@pytest.mark.parametrize(
-    "part", [0, 1, *(pytest.param(part, marks=pytest.mark.slow) for part in range(2, PARTS))]
-)
+@pytest.mark.parametrize("part", [0, *slow(range(1, PARTS))])
 def test_traffic_equals_the_interpreter(part: int) -> None:
     chance = random.Random(part)
     for _ in range(MAPPINGS // PARTS):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from tests.mapping.conftest import gemmini, whole_layer
+from tests.slow import slow
 
 from inferstack.core.infeasible import Infeasible
 from inferstack.cost.figures import OBJECTIVES, objective_value
@@ -74,7 +75,7 @@ def chains(graph: Graph, machine: Accelerator, objective: str) -> dict[str, Chai
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize(
-    "size", [(128, 384, 12, 1536), (512, 768, 12, 3072)], ids=["minilm", "base"]
+    "size", [(128, 384, 12, 1536), *slow([(512, 768, 12, 3072)])], ids=["minilm", "base"]
 )
 def test_predicted_cycles_of_groups_and_of_vector_operators(
     size: tuple[int, int, int, int], machine: str

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.mapping.machines import hierarchy, padded, placed, small_contraction
 from tests.schedule.test_nests import _nest, frames, tiny, walks
+from tests.slow import slow
 
 from inferstack.core.errors import InputError
 from inferstack.core.infeasible import Infeasible
@@ -154,7 +155,7 @@ def test_figures_are_those_of_the_model_on_any_hierarchy(seed: int) -> None:
         _agrees(sampler, sample, number)
 
 
-@pytest.mark.parametrize("name", ["peers-target", "survey-analytic", "simba", "tpu-v1"])
+@pytest.mark.parametrize("name", ["peers-target", "simba", "tpu-v1", *slow(["survey-analytic"])])
 @pytest.mark.parametrize(
     "wanted",
     [

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from tests.pinned import Pins, plain
+from tests.slow import slow
 
 from inferstack.core.infeasible import Infeasible
 from inferstack.cost.groups.group import GroupCost, group_cost, tiled_group
@@ -67,7 +68,7 @@ def hosted() -> Accelerator:
     return replace(made, host=host, vector_unit=replace(made.vector_unit, passes=passes))
 
 
-@pytest.mark.parametrize("objective", ["energy", "latency", "edp", "dram_bytes"])
+@pytest.mark.parametrize("objective", ["energy", "edp", *slow(["latency", "dram_bytes"])])
 def test_choices(objective: str, pinned: Pins) -> None:
     found: dict[str, object] = {}
     cases: dict[str, tuple[Graph, Accelerator]] = {
