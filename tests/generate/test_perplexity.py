@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.models.referees import REFEREES, saved
+
 from inferstack.api.decoder import Decoder
 from inferstack.core.errors import DataError, InputError
 from inferstack.generate.perplexity import perplexity
+from inferstack.generate.runner import TEMPLATE, Runner
+from inferstack.models.hugging_face import load_graph, read_architecture
 
 TEXT = "the cat sat on the mat, and the dog ran very far. " * 6
 
@@ -93,3 +97,20 @@ def test_long_windows_are_scored_in_pieces(
     for module in ("perplexity", "runner"):
         monkeypatch.setattr(f"inferstack.generate.{module}.CHUNK_TOKENS", 5)
     assert np.isclose(perplexity(decoder.runner, ids, window=64).nats, whole, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_angles_are_those_of_the_whole_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of this longrope they differ beyond 4 tokens, and transformers reads a window in one pass."""
+    pytest.importorskip("transformers")
+    longrope = next(r for r in REFEREES if r.name == "phi3 longrope, long")
+    saved(longrope, tmp_path)
+    ids = [2 + at % 40 for at in range(30)]
+    expected, _ = by_transformers(tmp_path, ids, 12, 5)
+    graph, _ = load_graph(tmp_path, TEMPLATE)
+    runner = Runner(graph, read_architecture(tmp_path)[1])
+    for module in ("perplexity", "runner"):
+        monkeypatch.setattr(f"inferstack.generate.{module}.CHUNK_TOKENS", 3)
+    assert perplexity(runner, ids, window=12, stride=5).value == pytest.approx(expected, rel=1e-5)

@@ -60,15 +60,11 @@ def test_a_token_at_a_time_is_as_the_references(
     found = [sequence.feed(given[0, :PROMPT], every=True)]
     found += [sequence.feed(given[0, at : at + 1]) for at in range(PROMPT, TOKENS)]
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-4, atol=1e-4)
-    if not any(of.rotary and of.rotary.follows_length for of in attentions(runner)):
-        # A prompt in pieces is the same prompt, and its last logits are the last of all.
-        monkeypatch.setattr(runner_module, "CHUNK_TOKENS", 4)
-        last = runner.start(TOKENS).feed(given[0])
-        np.testing.assert_allclose(last, expected[-1:], rtol=1e-4, atol=1e-4)
-
-
-def attentions(runner: Runner) -> list[Any]:
-    return [layer.attention for layer in runner.description.layers]
+    # A prompt in pieces is the same prompt, and its last logits are the last of all.
+    whole = runner.start(TOKENS).feed(given[0], every=True)
+    monkeypatch.setattr(runner_module, "CHUNK_TOKENS", 4)
+    pieces = runner.start(TOKENS).feed(given[0], every=True)
+    np.testing.assert_allclose(pieces, whole, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture

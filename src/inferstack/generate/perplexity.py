@@ -82,6 +82,7 @@ def perplexity(
 def _nats(runner: Runner, ids: Sequence[int], first: int) -> float:
     """Of the tokens from `first` on."""
     sequence = runner.start(len(ids))
+    sequence.reach = len(ids)
     if first > 1:
         sequence.feed(ids[: first - 1])
     total = 0.0

@@ -163,11 +163,15 @@ def _narrowed(operator: Operator, heads: set[str], constants: Values) -> str | N
 
 
 class Sequence:
-    """A text so far: `feed` reads on. caches: (1, capacity, width) by name."""
+    """A text so far: `feed` reads on. caches: (1, capacity, width) by name.
+
+    reach: tokens that the text is taken to have, of which some rotary angles depend; those fed, or
+    more where it is said that more of the same pass follow.
+    """
 
     def __init__(self, runner: Runner, capacity: int, caches: Values) -> None:
         self.runner, self.capacity, self.caches = runner, capacity, caches
-        self.tokens = 0
+        self.tokens = self.reach = 0
 
     def feed(self, ids: Several[int] | Array, *, every: bool = False) -> Array:
         """The logits (tokens, vocabulary) behind each of these ids, or behind the last alone.
@@ -183,10 +187,11 @@ class Sequence:
         if self.tokens + array.size > self.capacity:
             got, need = f"{self.tokens + array.size:,} tokens", f"at most {self.capacity:,}"
             raise InputError("generation", "the text is longer than its cache", got=got, need=need)
+        self.reach = max(self.reach, self.tokens + array.size)
         found = []
         for first in range(0, array.size, CHUNK_TOKENS):
             part = array[None, first : first + CHUNK_TOKENS]
-            now = Now(self.tokens, part.shape[1], self.caches)
+            now = Now(self.tokens, part.shape[1], self.reach, self.caches)
             found.append(self.runner.run(part, now, every=every))
             self.tokens += part.shape[1]
         return np.concatenate(found) if every else found[-1]

@@ -25,10 +25,13 @@ Attributes = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Now:
-    """A pass. position: of its first token. angles: cosines and sines by what they depend on."""
+    """A pass. position: of its first token. reach: tokens of the whole text, later passes of the same
+    prompt included. angles: cosines and sines by what they depend on.
+    """
 
     position: int
     tokens: int
+    reach: int
     caches: Mapping[str, Array]
     angles: dict[object, tuple[Array, Array]] = field(default_factory=dict)
 
@@ -125,7 +128,7 @@ def rotary_step(operator: Operator, context: int, frequencies: Frequencies | Non
     interleaved = bool(says.get("interleaved", False))
 
     def angles(now: Now, turned: int, dtype: Any) -> tuple[Array, Array]:
-        steps = None if frequencies is None else frequencies(now.end)
+        steps = None if frequencies is None else frequencies(now.reach)
         key = (steps, theta, turned, amplitude)
         if key not in now.angles:
             powers = np.arange(turned // 2, dtype=np.float64) / (turned // 2)
