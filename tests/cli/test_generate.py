@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inferstack.api.decoder import loaded_decoder
@@ -114,3 +115,20 @@ def test_an_interrupted_text_ends_its_line(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert (begun + out).endswith(b"\n")
     assert err == b"interrupted: no file was finished\n"
+
+
+def test_a_perplexity_beyond_a_float_is_null_in_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a head that is sure of the wrong token."""
+    made = tiny_llama(tmp_path / "sure")
+    made.tensors["model.norm.weight"] *= np.float32(1e6)
+    data = tmp_path / "text.txt"
+    data.write_text("the cat sat on the mat. " * 9, encoding="utf-8")
+    asked = ["perplexity", str(made.write()), "--data", str(data)]
+    assert main([*asked, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["perplexity"] is None
+    assert found["nats"] / found["scored"] > 700
+    assert main(asked) == 0
+    assert capsys.readouterr().out.startswith("perplexity inf over ")

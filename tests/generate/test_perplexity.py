@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.models.referees import REFEREES, saved
 
 from inferstack.api.decoder import Decoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from inferstack.core.errors import DataError
 from inferstack.core.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from inferstack.generate.perplexity import Perplexity
+    from inferstack.api.perplexity import Perplexity
     from inferstack.generate.runner import Runner
     from inferstack.generate.text import Generation
     from inferstack.models.text_tokenizer import TextTokenizer
@@ -99,6 +100,7 @@ class Decoder:
 
         Raises DataError for a file that cannot be read as text, InputError.
         """
+        from inferstack.api.perplexity import Perplexity
         from inferstack.generate.perplexity import perplexity
         from inferstack.models.scenario import check_size
 
@@ -106,7 +108,8 @@ class Decoder:
             check_size("--max-tokens", max_tokens)
         content = read_text(text) if isinstance(text, Path) else text
         ids = self.tokenizer.encode(content)[:max_tokens]
-        return perplexity(self.runner, ids, window=window, stride=stride, progress=progress)
+        found = perplexity(self.runner, ids, window=window, stride=stride, progress=progress)
+        return Perplexity(model=self.name, **asdict(found))
 
     def __repr__(self) -> str:
         of = self.runner.description

@@ -1,7 +1,7 @@
 """Where a verb writes: data to stdout, narration and progress to stderr.
 
 A verb takes `context: typer.Context` first and asks `session_of(context)` for its `Session`. It
-prints its result through `show` or `show_json`, says what it does through `narrate`, and reports
+prints its result through `show_result`, says what it does through `narrate`, and reports
 each finished file through `wrote`, so that an interrupted run can say what it leaves behind.
 """
 
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,10 +22,18 @@ if TYPE_CHECKING:
     import typer
     from rich.console import Console, RenderableType
 
+    from inferstack.api.shown import Shown
     from inferstack.core.infeasible import Infeasible
 
 REDIRECTED_COLUMNS = 120
 """Width of a table that goes to a file or a pipe: wide enough for every table of ours."""
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
 class ClosedPipeError(Exception):
@@ -69,6 +78,13 @@ class Session:
     def show_json(self, value: Any) -> None:
         """Prints one JSON document to stdout. NaN and infinities are refused: JSON has none."""
         self.show_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+
+    def show_result(self, found: Shown, form: Format) -> None:
+        """Prints a result as --format asks."""
+        if form is Format.JSON:
+            self.show_json(found.to_dict())
+        else:
+            self.show(found.table())
 
     def narrate(self, text: str) -> None:
         """Says on stderr what is going on; nothing with --quiet, or where nobody can be told."""

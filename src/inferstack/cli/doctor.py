@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from inferstack.cli.console import session_of
-
-
-class Format(StrEnum):
-    """How the answer is written."""
-
-    TABLE = "table"
-    JSON = "json"
+from inferstack.cli.console import Format, session_of
 
 
 def register(app: typer.Typer) -> None:
@@ -31,11 +23,4 @@ def register(app: typer.Typer) -> None:
         """
         import inferstack as ist
 
-        session = session_of(context)
-        found = ist.doctor()
-        if form is Format.JSON:
-            session.show_json(found)
-        else:
-            from inferstack.report.doctor import to_table
-
-            session.show(to_table(found))
+        session_of(context).show_result(ist.doctor(), form)

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from inferstack.api.choices import Mask, Task
 from inferstack.cli import completion
 from inferstack.cli.asked import asked_name
-from inferstack.cli.console import session_of
-
-if TYPE_CHECKING:
-    from inferstack.api.shown import Shown
-    from inferstack.cli.console import Session
+from inferstack.cli.console import Format, session_of
 
 USUAL_MACHINE = "peers-target"
-
-
-class Format(StrEnum):
-    """How the result is printed."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 def register(app: typer.Typer) -> None:
@@ -155,7 +143,7 @@ def register(app: typer.Typer) -> None:
 
         session = session_of(context)
         if score is not None:
-            _show(session, ist.load_mapping(score, on=on), format_)
+            session.show_result(ist.load_mapping(score, on=on), format_)
             return
         name = asked_name(model, layer, image_size, "or --score FILE.yaml")
         machine = ist.machine(on or USUAL_MACHINE)
@@ -184,11 +172,4 @@ def register(app: typer.Typer) -> None:
                     session.wrote(plan.export(export, out), f"the operators for {export}")
         finally:
             # A full disk does not take the result of the search away.
-            _show(session, plan, format_)
-
-
-def _show(session: Session, shown: Shown, form: Format) -> None:
-    if form is Format.JSON:
-        session.show_json(shown.to_dict())
-    else:
-        session.show(shown.table())
+            session.show_result(plan, format_)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from inferstack.cli.console import session_of
-
-
-class Format(StrEnum):
-    """How the list is written."""
-
-    TABLE = "table"
-    JSON = "json"
+from inferstack.cli.console import Format, session_of
 
 
 def register(app: typer.Typer) -> None:
@@ -34,8 +26,4 @@ def register(app: typer.Typer) -> None:
         """
         import inferstack as ist
 
-        session, found = session_of(context), ist.named_models(kind)
-        if form is Format.JSON:
-            session.show_json(found.to_dict())
-        else:
-            session.show(found.table())
+        session_of(context).show_result(ist.named_models(kind), form)

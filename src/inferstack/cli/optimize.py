@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inferstack.cli import completion
-from inferstack.cli.console import session_of
-
-
-class Format(StrEnum):
-    """How the result is printed."""
-
-    TABLE = "table"
-    JSON = "json"
+from inferstack.cli.console import Format, session_of
 
 
 def register(app: typer.Typer) -> None:
@@ -128,7 +120,4 @@ def register(app: typer.Typer) -> None:
                 session.wrote(result.save_report(report), "the report")
         finally:
             # A full disk does not take the result of the run away.
-            if format_ is Format.JSON:
-                session.show_json(result.to_dict())
-            else:
-                session.show(result.table())
+            session.show_result(result, format_)

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inferstack.cli import completion
-from inferstack.cli.console import session_of
-
-
-class Format(StrEnum):
-    """How the answer is written."""
-
-    TEXT = "text"
-    JSON = "json"
+from inferstack.cli.console import Format, session_of
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +36,7 @@ def register(app: typer.Typer) -> None:
         max_tokens: Annotated[
             int | None, typer.Option(help="Only the first tokens.  [default: all]")
         ] = None,
-        form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
+        form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     ) -> None:
         """Measure how well a decoder predicts a text: its perplexity.
 
@@ -58,20 +50,4 @@ def register(app: typer.Typer) -> None:
             found = decoder.perplexity(
                 data, window=window, stride=stride, max_tokens=max_tokens, progress=progress
             )
-        if form is Format.JSON:
-            session.show_json(
-                {
-                    "model": decoder.name,
-                    "perplexity": found.value,
-                    "nats": found.nats,
-                    "scored": found.scored,
-                    "tokens": found.tokens,
-                    "window": found.window,
-                    "stride": found.stride,
-                }
-            )
-            return
-        session.show_text(
-            f"perplexity {found.value:.4f} over {found.scored:,} tokens "
-            f"(windows of {found.window:,}, stride {found.stride:,})"
-        )
+        session.show_result(found, form)

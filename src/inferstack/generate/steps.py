@@ -25,8 +25,8 @@ Attributes = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Now:
-    """A pass. position: of its first token. reach: tokens of the whole text, later passes of the same
-    prompt included. angles: cosines and sines by what they depend on.
+    """A pass. position: of its first token. reach: tokens of the whole text, with later passes of
+    the same prompt. angles: cosines and sines by what they depend on.
     """
 
     position: int

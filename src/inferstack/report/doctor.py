@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
-def to_table(found: dict[str, Any]) -> Any:
+def to_table(found: Mapping[str, Any]) -> RenderableType:
     """A row per package; what is missing has the line that installs it."""
     from rich import box
     from rich.console import Group
