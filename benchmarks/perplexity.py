@@ -21,8 +21,9 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from inferstack.api.decoder import loaded_decoder, read_text
+from inferstack.api.decoder import LARGEST_TEXT_BYTES, loaded_decoder
 from inferstack.generate.perplexity import perplexity
+from inferstack.models.data_files import text_of
 
 
 def theirs(place: Path) -> Any:
@@ -65,13 +66,14 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=512)
     given = parser.parse_args()
     decoder = loaded_decoder(given.model)
-    ids = decoder.tokenizer.encode(read_text(given.text))[: given.tokens]
+    ids = decoder.tokenizer.encode(text_of(given.text, LARGEST_TEXT_BYTES))[: given.tokens]
     start = time.perf_counter()
     ours = perplexity(decoder.runner, ids, window=given.window, stride=given.stride)
     seconds = time.perf_counter() - start
     print(f"ours: {ours.value:.5f} in {seconds:.0f} s", file=sys.stderr)
+    model = theirs(given.model)
     start = time.perf_counter()
-    value, scored = by_transformers(theirs(given.model), ids, given.window, given.stride)
+    value, scored = by_transformers(model, ids, given.window, given.stride)
     their_seconds = time.perf_counter() - start
     print(f"perplexity {ours.value:.4f}, of transformers {value:.4f}, over {scored:,} tokens")
     print(

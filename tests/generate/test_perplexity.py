@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,14 @@ def test_a_file_is_read_as_it_is(tmp_path: Path, decoder: Decoder) -> None:
     path.write_bytes(b"a cat\r\n\n sat")
     assert decoder.perplexity(path).nats == decoder.perplexity("a cat\r\n\n sat").nats
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match="is not UTF-8 text"):
+    with pytest.raises(DataError, match="line 1: is not UTF-8"):
         decoder.perplexity(path)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="does not exist"):
         decoder.perplexity(tmp_path / "absent.txt")
+    os.mkfifo(tmp_path / "pipe")
+    for endless in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(DataError, match="is not a file"):
+            decoder.perplexity(endless)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,9 @@ def test_a_file_is_read_as_it_is(tmp_path: Path, decoder: Decoder) -> None:
         ({"stride": 0}, "--stride"),
         ({"window": 8, "stride": 9}, "--stride"),
         ({"max_tokens": 0}, "--max-tokens"),
+        ({"max_tokens": 2.5}, "--max-tokens"),
+        ({"max_tokens": "9"}, "--max-tokens"),
+        ({"max_tokens": True}, "--max-tokens"),
         ({"max_tokens": 1}, "--data"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from safetensors import safe_open
 from tests.models.dense_decoders import VOCABULARY
 from tests.models.referees import REFEREES, Referee, saved
 
@@ -18,6 +19,7 @@ from inferstack.models.decoder import LOGITS, caches_of
 from inferstack.models.hugging_face import load_graph, read_architecture
 from inferstack.models.scenario import Scenario
 from inferstack.ops.execute import execute
+from inferstack.testing.checkpoints import tiny_llama
 
 Array = npt.NDArray[Any]
 TOKENS, PROMPT = 14, 6
@@ -98,3 +100,26 @@ def test_what_does_not_fit_is_refused(runner: Runner) -> None:
             sequence.feed(wrong)
     assert sequence.tokens == 3
     sequence.feed([4])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_token_reads_the_weights_of_its_experts_alone(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    referee = next(one for one in DECODERS if one.name == "mixtral")
+    saved(referee, tmp_path)
+    described = read_architecture(tmp_path)[1]
+    mixture = described.layers[0].feed_forward.experts
+    with safe_open(tmp_path / "model.safetensors", "np") as file:
+        stored = {name: file.get_tensor(name).nbytes for name in file.keys()}  # noqa: SIM118
+    experts = sum(size for name, size in stored.items() if ".experts." in name)
+    table = stored["model.embed_tokens.weight"]
+    assert experts * mixture.active % mixture.count == 0
+    expected = sum(stored.values()) - table - experts + experts * mixture.active // mixture.count
+    assert runner_of(tmp_path).weight_bytes == expected
+
+
+def test_logits_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    made = tiny_llama(tmp_path / "damaged")
+    made.tensors["model.norm.weight"][:] = 3e38
+    with pytest.raises(InputError, match="generation: the logits are not finite"):
+        runner_of(made.write()).start(TOKENS).feed([5, 6, 7])

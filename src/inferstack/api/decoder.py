@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inferstack.core.errors import DataError
 from inferstack.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -102,11 +101,12 @@ class Decoder:
         """
         from inferstack.api.perplexity import Perplexity
         from inferstack.generate.perplexity import perplexity
+        from inferstack.models.data_files import text_of
         from inferstack.models.scenario import check_size
 
         if max_tokens is not None:
             check_size("--max-tokens", max_tokens)
-        content = read_text(text) if isinstance(text, Path) else text
+        content = text_of(text, LARGEST_TEXT_BYTES) if isinstance(text, Path) else text
         ids = self.tokenizer.encode(content)[:max_tokens]
         found = perplexity(self.runner, ids, window=window, stride=stride, progress=progress)
         return Perplexity(model=self.name, **asdict(found))
@@ -123,16 +123,3 @@ def loaded_decoder(folder: Path) -> Decoder:
 
     found = load_decoder(folder)
     return Decoder(found.name, Runner(found.graph, found.description), found.tokenizer)
-
-
-def read_text(path: Path) -> str:
-    """A text file as it is. Raises DataError."""
-    try:
-        if (size := path.stat().st_size) > LARGEST_TEXT_BYTES:
-            need = f"at most {LARGEST_TEXT_BYTES:,}"
-            raise DataError(str(path), "is too large", got=f"{size:,} bytes", need=need)
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as failure:
-        raise DataError(str(path), "cannot be read", got=failure.strerror) from None
-    except UnicodeDecodeError as failure:
-        raise DataError(str(path), f"is not UTF-8 text (byte {failure.start})") from None

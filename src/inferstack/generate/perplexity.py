@@ -18,6 +18,7 @@ import numpy.typing as npt
 from inferstack.core.errors import InputError
 from inferstack.core.progress import Progress, silent
 from inferstack.generate.runner import CHUNK_TOKENS, Runner
+from inferstack.models.scenario import check_size
 
 Array = npt.NDArray[Any]
 USUAL_WINDOW = 1024
@@ -53,15 +54,9 @@ def perplexity(
     """
     longest = runner.description.longest
     window = min(longest, USUAL_WINDOW) if window is None else window
+    check_size("--window", window, 2, longest)
     stride = max(window // 2, 1) if stride is None else stride
-    for flag, size, least, most in (
-        ("--window", window, 2, longest),
-        ("--stride", stride, 1, window),
-    ):
-        whole = isinstance(size, int) and not isinstance(size, bool)
-        if not whole or not least <= size <= most:
-            need = f"a whole number from {least:,} to {most:,}"
-            raise InputError(flag, "makes no sense", got=repr(size)[:40], need=need)
+    check_size("--stride", stride, 1, window)
     if len(ids) < 2:
         got, need = f"{len(ids)} tokens", "at least 2: each is scored behind another"
         raise InputError("--data", "is too short", got=got, need=need)
@@ -89,10 +84,6 @@ def _nats(runner: Runner, ids: Sequence[int], first: int) -> float:
     for start in range(first - 1, len(ids) - 1, CHUNK_TOKENS):
         end = min(start + CHUNK_TOKENS, len(ids) - 1)
         logits = sequence.feed(ids[start:end], every=True).astype(np.float64)
-        if not np.isfinite(logits).all():
-            raise InputError(
-                "perplexity", "the logits are not finite", hint="the weights are damaged"
-            )
         most = logits.max(axis=1)
         sums = most + np.log(np.exp(logits - most[:, None]).sum(axis=1))
         own = logits[np.arange(end - start), np.asarray(ids[start + 1 : end + 1])]

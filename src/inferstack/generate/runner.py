@@ -64,7 +64,8 @@ class Runner:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of weights that a token reads: all but the rows of the embedding tables."""
+        """Bytes of weights that a token reads: of experts the active ones, of the embedding tables
+        nothing."""
         return self._weight_bytes
 
     def start(self, capacity: int) -> Sequence:
@@ -83,15 +84,20 @@ class Runner:
 
     def run(self, ids: Array, now: Now, *, every: bool) -> Array:
         """The logits (tokens, vocabulary) of a pass over ids (1, tokens); of the last token
-        alone without `every`."""
+        alone without `every`. Raises InputError where they are not finite."""
         values: Values = {**self._constants, "ids": ids}
-        for planned in self._plan:
-            if planned.narrowed is not None and not every:
-                values[planned.narrowed] = values[planned.narrowed][:, -1:]
-            values[planned.output] = planned.step(values, now)
-            for name in planned.dropped:
-                values.pop(name, None)
+        # What overflows is found in the logits.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for planned in self._plan:
+                if planned.narrowed is not None and not every:
+                    values[planned.narrowed] = values[planned.narrowed][:, -1:]
+                values[planned.output] = planned.step(values, now)
+                for name in planned.dropped:
+                    values.pop(name, None)
         logits: Array = values[LOGITS][0]
+        if not np.isfinite(logits).all():
+            hint = "the weights are too large for float32"
+            raise InputError("generation", "the logits are not finite", hint=hint)
         return logits
 
     def _planned(self, graph: Graph) -> list[_Planned]:
@@ -115,8 +121,7 @@ class Runner:
             made.append((step, taken[-1], read))
             index += len(taken)
             if operator.kind not in ("embedding", "position_embedding"):
-                given = (self._constants.get(name) for name in set(read))
-                self._weight_bytes += sum(one.nbytes for one in given if one is not None)
+                self._weight_bytes += sum(_bytes_read(one, self._constants) for one in taken)
         last = {name: at for at, (_, _, read) in enumerate(made) for name in read}
         heads = {operator.output for operator in operators if operator.part == HEAD}
         return [
@@ -152,6 +157,17 @@ class Runner:
             return rotary.frequencies
         fixed: Any = said
         return lambda tokens: fixed
+
+
+def _bytes_read(operator: Operator, constants: Values) -> int:
+    """Of its weights, for one token."""
+    active: Any = operator.attributes.get("active", 1)
+    total = 0
+    for name in set(operator.inputs.values()) & constants.keys():
+        weight = constants[name]
+        by_expert = operator.kind == "expert_matmul"
+        total += weight.nbytes * int(active) // len(weight) if by_expert else weight.nbytes
+    return total
 
 
 def _narrowed(operator: Operator, heads: set[str], constants: Values) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inferstack.core.errors import InputError
+from inferstack.models.scenario import check_size
 
 Array = npt.NDArray[Any]
 HOTTEST = 100.0
@@ -33,25 +34,25 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for flag, value, least, most, kind in (
-            ("--temperature", self.temperature, 0.0, HOTTEST, float),
-            ("--top-k", 1 if self.top_k is None else self.top_k, 1, MOST, int),
-            ("--top-p", self.top_p, 0.0, 1.0, float),
-            ("--seed", self.seed, 0, MOST, int),
+        check_size("--top-k", 1 if self.top_k is None else self.top_k, 1, MOST)
+        check_size("--seed", self.seed, 0, MOST)
+        for flag, value, most in (
+            ("--temperature", self.temperature, HOTTEST),
+            ("--top-p", self.top_p, 1.0),
         ):
-            known = isinstance(value, int) or (kind is float and isinstance(value, float))
-            if isinstance(value, bool) or not known or not least <= value <= most:
-                noun = "a whole number" if kind is int else "a number"
-                need = f"{noun} from {least:g} to {most:,}"
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 <= value <= most:
+                need = f"a number from 0 to {most:g}"
                 raise InputError(flag, "makes no sense", got=repr(value)[:40], need=need)
 
     def probabilities(self, logits: Array) -> Array:
         """Of each token (vocabulary,), in float64, where the temperature is above 0."""
-        scaled = logits.astype(np.float64) / self.temperature
+        with np.errstate(over="ignore"):
+            scaled = (logits.astype(np.float64) - logits.max()) / self.temperature
         if self.top_k is not None and self.top_k < scaled.size:
             least = np.partition(scaled, -self.top_k)[-self.top_k]
             scaled = np.where(scaled < least, -np.inf, scaled)
-        shares: Array = np.exp(scaled - scaled.max())
+        shares: Array = np.exp(scaled)
         shares /= shares.sum()
         if self.top_p < 1:
             order = np.argsort(-shares, kind="stable")
@@ -71,11 +72,7 @@ class Sampler:
         self._generator = np.random.default_rng(sampling.seed)
 
     def choose(self, logits: Array) -> int:
-        """An id for logits (vocabulary,). Raises InputError where they are not finite."""
-        if not np.isfinite(logits).all():
-            raise InputError(
-                "generation", "the logits are not finite", hint="the weights are damaged"
-            )
+        """An id for logits (vocabulary,)."""
         if self.sampling.temperature == 0:
             return int(logits.argmax())
         shares = self.sampling.probabilities(logits)

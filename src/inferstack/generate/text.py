@@ -8,7 +8,7 @@ from enum import StrEnum
 from inferstack.core.errors import InputError
 from inferstack.generate.runner import Runner
 from inferstack.generate.sampling import Sampler, Sampling
-from inferstack.models.scenario import LARGEST
+from inferstack.models.scenario import check_size
 from inferstack.models.text_tokenizer import TextStream, TextTokenizer
 
 
@@ -42,11 +42,7 @@ class Generation:
 
         max_tokens: to write at most; fewer where the model's positions end before.
         """
-        if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
-            raise InputError("--max-tokens", "is no whole number", got=repr(max_tokens)[:40])
-        if not 1 <= max_tokens <= LARGEST:
-            need = f"a whole number from 1 to {LARGEST:,}"
-            raise InputError("--max-tokens", "makes no sense", got=f"{max_tokens:,}", need=need)
+        check_size("--max-tokens", max_tokens)
         if isinstance(stop, str) or not all(isinstance(s, str) and s for s in stop):
             need = "texts of at least one character"
             raise InputError("--stop", "makes no sense", got=repr(stop)[:60], need=need)

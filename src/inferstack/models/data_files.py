@@ -226,12 +226,19 @@ def _is_bare_pair(cells: Sequence[str]) -> bool:
 
 def text_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text file, without their ends. Raises DataError."""
+    text = text_of(path, LARGEST_FILE_BYTES)
+    # Not splitlines: it also splits at characters that stand inside sentences, such as U+2028.
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def text_of(path: Path, most_bytes: int) -> str:
+    """A UTF-8 text file as it is, but for the mark of its encoding. Raises DataError."""
     try:
         if not path.is_file():
             what = "is not a file" if path.exists() else "does not exist"
             raise DataError(str(path), what, need="a text file in UTF-8")
-        if (size := path.stat().st_size) > LARGEST_FILE_BYTES:
-            need = f"at most {LARGEST_FILE_BYTES:,}"
+        if (size := path.stat().st_size) > most_bytes:
+            need = f"at most {most_bytes:,}"
             raise DataError(str(path), "is too large", got=f"{size:,} bytes", need=need)
         raw = path.read_bytes()
     except OSError as failure:
@@ -248,5 +255,4 @@ def text_lines(path: Path) -> list[str]:
             f"is not UTF-8 (byte {position})",
             hint="save the file with the encoding UTF-8",
         )
-    # Not splitlines: it also splits at characters that stand inside sentences, such as U+2028.
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return text

@@ -22,11 +22,14 @@ class Phase(StrEnum):
     """A few new tokens behind a cache of keys and values: one generation step."""
 
 
-def check_size(flag: str, size: int) -> None:
-    """Raises InputError for a batch or a sequence, given by `flag`, that is no workload."""
-    if not 1 <= size <= LARGEST:
-        need = f"a whole number from 1 to {LARGEST:,}"
-        raise InputError(flag, "makes no sense", got=f"{size:,}", need=need)
+def check_size(flag: str, size: object, least: int = 1, most: int = LARGEST) -> None:
+    """Raises InputError for a size, given by `flag`, that is no whole number or out of bounds."""
+    need = f"a whole number from {least:,} to {most:,}"
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise InputError(flag, "is no whole number", got=repr(size)[:40], need=need)
+    if not least <= size <= most:
+        got = f"{size:,}" if abs(size) < 2**64 else "a number of many digits"
+        raise InputError(flag, "makes no sense", got=got, need=need)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +55,7 @@ class Scenario:
             ("context_tokens", 0),
             ("source_tokens", 0),
         ):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise InputError("scenario", f"{name} is no whole number", got=repr(value))
-            if not least <= value <= LARGEST:
-                need = f"{least:,} to {LARGEST:,}"
-                raise InputError("scenario", f"{name} is out of range", got=f"{value:,}", need=need)
+            check_size(f"scenario, {name}", getattr(self, name), least)
         if self.phase is Phase.ENCODE and self.context_tokens:
             raise InputError(
                 "scenario",
