@@ -18,6 +18,7 @@ from inferstack.api.decoder import loaded_decoder
 from inferstack.cli.main import main
 from inferstack.core.errors import CheckpointError
 from inferstack.generate.runner import TEMPLATE, Runner
+from inferstack.models.gguf_file import open_gguf
 from inferstack.models.gguf_model import open_model
 from inferstack.models.gguf_tokenizer import LLAMA3, gguf_tokenizer
 from inferstack.models.hugging_face import load_graph, read_architecture
@@ -216,6 +217,9 @@ def test_a_file_does_what_its_folder_does(
         ("llama.attention.value_length", 9, "keys and values have other widths"),
         ("llama.rope.dimension_count", 4, "heads of which a part turns"),
         ("llama.rope.scaling.type", "dynamic", "rope.scaling.type is not read"),
+        ("llama.rope.scaling.attn_factor", 2.0, "has a key that is not known"),
+        ("lama.rope.freq_base", 5.0, "has the unknown key 'lama.rope.freq_base'"),
+        ("tokenizer.ggml.add_bos_tokem", True, "has the unknown key 'tokenizer.ggml.add_bos_tokem"),
         ("llama.feed_forward_length", 64, "has another shape"),
         ("llama.block_count", 1, "more layers"),
         ("tokenizer.ggml.model", "bert", "tokenizer.ggml.model is not read"),
@@ -246,6 +250,129 @@ def test_what_is_not_read_is_one_error(
         loaded_decoder(path)
     assert main(["generate", str(path), "--prompt", "a"]) == 2
     assert capsys.readouterr().err.count("error: ") == 1
+
+
+def written(
+    path: Path,
+    llama: Path,
+    tensors: dict[str, Array],
+    change: Change | None = None,
+    architecture: str = "llama",
+) -> Path:
+    """The tiny Llama's file with more tensors, or others of the same name; None leaves one out."""
+    whole_file(llama, path, change)
+    file = open_gguf(path)
+    writer = gguf.GGUFWriter(path, architecture)
+    for key, value in file.metadata.items():
+        name = key.replace("llama.", f"{architecture}.")
+        if name != "general.architecture":
+            {
+                bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32,
+                str: writer.add_string, list: writer.add_array,
+            }[type(value)](name, value)  # fmt: skip
+    values = {name: file.float32(name) for name in file.tensors} | tensors
+    for name, one in values.items():
+        writer.add_tensor(name, np.ascontiguousarray(one))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+ONES = np.ones(4, dtype=np.float32)
+LONG_ONE, SHORT_ONE = "rope_factors_long.weight", "rope_factors_short.weight"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "keys", "message"),
+    [
+        ({"blk.0.attn_q.scale": ONES}, {}, "has tensors that the model does not read"),
+        ({"rope_freqs.weight": ONES}, {"rope.scaling.factor": 2.0}, "stretches positions twice"),
+        (
+            {"rope_freqs.weight": ONES},
+            {"rope.scaling.type": "yarn", "rope.scaling.factor": 2.0},
+            "stretches positions twice",
+        ),
+        ({LONG_ONE: ONES}, {}, f"has one of {LONG_ONE} and {SHORT_ONE}"),
+        ({SHORT_ONE: ONES, "rope_freqs.weight": ONES}, {}, f"has one of {LONG_ONE} and"),
+        ({"rope_freqs.weight": 0 * ONES}, {}, "short_factor makes no sense"),
+    ],
+)
+def test_what_would_be_left_out_is_refused(
+    tensors: dict[str, Array], keys: dict[str, Any], message: str, llama: Path, tmp_path: Path
+) -> None:
+    def change(data: dict[str, Any]) -> None:
+        data.update({f"llama.{key}": value for key, value in keys.items()})
+
+    path = written(tmp_path / "m.gguf", llama, tensors, change)
+    with pytest.raises(CheckpointError, match=message):
+        loaded_decoder(path)
+
+
+def test_a_factor_without_a_kind_stretches_all_alike(llama: Path, tmp_path: Path) -> None:
+    path = whole_file(
+        llama, tmp_path / "m.gguf", lambda d: d.__setitem__("llama.rope.scaling.factor", 4.0)
+    )
+    rotary = open_model(path).description.layers[0].attention.rotary
+    assert rotary is not None
+    assert (rotary.scaling, rotary.factor) == ("linear", 4.0)
+
+
+def test_a_window_keeps_the_biases(llama: Path, tmp_path: Path) -> None:
+    wide = np.ones(32, dtype=np.float32)
+    biases = {f"blk.{n}.attn_{m}.bias": wide for n in (0, 1) for m in ("q", "output")}
+    biases |= {f"blk.{n}.attn_{m}.bias": wide[:16] for n in (0, 1) for m in "kv"}
+    window = {"llama.attention.sliding_window": 9}
+    path = written(tmp_path / "m.gguf", llama, biases, lambda d: d.update(window))
+    attention = open_model(path).description.layers[0].attention
+    assert (attention.window, attention.bias, attention.output_bias) == (9, True, True)
+    loaded_decoder(path)
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "qwen3", "gemma"])
+def test_windows_that_a_family_has_none_of_are_refused(
+    architecture: str, llama: Path, tmp_path: Path
+) -> None:
+    window = {"llama.attention.sliding_window": 9}
+    path = written(tmp_path / "m.gguf", llama, {}, lambda d: d.update(window), architecture)
+    with pytest.raises(CheckpointError, match="a window is not read for this architecture"):
+        open_model(path)
+
+
+def test_queries_with_a_leading_axis_are_put_back_too(llama: Path, tmp_path: Path) -> None:
+    plain = open_model(whole_file(llama, tmp_path / "plain.gguf")).weights()
+    name = "blk.0.attn_q.weight"
+    values = plain.files[name].path
+    stored = open_gguf(values).float32(name)[None]
+    path = written(tmp_path / "m.gguf", llama, {name: stored})
+    found = open_model(path).weights()("layer0.query.weight", (32, 32))
+    np.testing.assert_array_equal(found, plain("layer0.query.weight", (32, 32)))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_file_without_tokens_is_refused(kind: str, llama: Path, tmp_path: Path) -> None:
+    file = open_gguf(whole_file(llama, tmp_path / "m.gguf"))
+    lists: dict[str, Any] = {
+        f"tokenizer.ggml.{name}": [] for name in ("tokens", "token_type", "scores", "merges")
+    }
+    said = {**file.metadata, **lists, "tokenizer.ggml.model": kind}
+    with pytest.raises(CheckpointError, match="has no tokens"):
+        gguf_tokenizer(replace(file, metadata=said), 264)
+
+
+def test_pieces_that_are_too_long_are_refused(llama: Path, tmp_path: Path) -> None:
+    said = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": ["<unk>", "a" * 1025],
+        "tokenizer.ggml.scores": [0.0, 0.0],
+        "tokenizer.ggml.token_type": [2, 1],
+        "tokenizer.ggml.bos_token_id": 0,
+        "tokenizer.ggml.eos_token_id": 0,
+    }
+    path = whole_file(llama, tmp_path / "m.gguf", lambda d: d.update(said))
+    with pytest.raises(CheckpointError, match="has a token that is too long; got 1,025 characters"):
+        loaded_decoder(path)
 
 
 def merged(text: str, scores: dict[str, float]) -> list[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 MOST_FILES = 10_000
+MOST_SHOWN = 3
 EXPERT = "{e}"
 """In a name: the number of an expert, or of a head."""
 
@@ -91,7 +92,7 @@ class CheckpointWeights:
             needed = (*as_stored[:axis], place.part.outputs, *as_stored[axis + 1 :])
         got = file.tensors[stored].shape
         by_heads = needed if place.heads is None else (*needed[:-1], *place.heads)
-        if _bare(got) != _bare(needed) and got not in (by_heads, _without_row(needed)):
+        if bare(got) != bare(needed) and got not in (by_heads, _without_row(needed)):
             raise CheckpointError(
                 f"{file.path}, tensor {printable(stored)}",
                 "has another shape than config.json says",
@@ -131,6 +132,16 @@ class CheckpointWeights:
         """Tensors of the folder that the graph has not asked for."""
         return tuple(sorted(set(self.files) - self.asked))
 
+    def check_all_read(self) -> None:
+        """Raises CheckpointError for tensors that the graph has not asked for."""
+        if unused := self.unused:
+            got = ", ".join(printable(name) for name in unused[:MOST_SHOWN])
+            more = f" and {len(unused) - MOST_SHOWN:,} more" if len(unused) > MOST_SHOWN else ""
+            raise CheckpointError(
+                self._where, "has tensors that the model does not read", got=got + more,
+                hint="they could change the result",
+            )  # fmt: skip
+
     def check_layers(self, depth: int) -> None:
         """Raises CheckpointError for a layer in the file that config.json does not have."""
         for name in self.unused:
@@ -144,7 +155,7 @@ class CheckpointWeights:
                 )
 
 
-def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+def bare(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Without leading axes of one."""
     while len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]

@@ -177,15 +177,15 @@ class ConfigFile:
             return absent
         return self.whole(key, most, least=least)
 
-    def numbers(self, key: str, count: int) -> tuple[float, ...]:
-        """A list of that many finite numbers."""
+    def numbers(self, key: str, count: int, *, least: float = -1e12) -> tuple[float, ...]:
+        """A list of that many numbers from `least` up to 1e12."""
         value = self.value(key)
         if (
             not isinstance(value, list)
             or len(value) != count
-            or not all(type(one) in (int, float) and abs(one) < 1e12 for one in value)
+            or not all(type(one) in (int, float) and least <= one <= 1e12 for one in value)
         ):
-            need = f"{count:,} numbers"
+            need = f"{count:,} numbers" + (f" from {least:g}" if least > -1e12 else "")
             raise CheckpointError(self.where, f"{key} makes no sense", got=_shown(value), need=need)
         return tuple(map(float, value))
 

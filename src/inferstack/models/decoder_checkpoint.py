@@ -37,7 +37,9 @@ def load_decoder(place: Path) -> DecoderCheckpoint:
         described = model.description
         tokenizer = gguf_tokenizer(model.file, described.vocabulary)
         weights = model.weights(straight=False)
-        return _built(place.stem, model.architecture, described, tokenizer, weights)
+        made = _built(place.stem, model.architecture, described, tokenizer, weights)
+        weights.check_all_read()
+        return made
     content = config_content(place)
     where = str(place / CONFIG)
     architecture, form = architecture_in(where, content)

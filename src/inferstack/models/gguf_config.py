@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from inferstack.core.errors import CheckpointError
-from inferstack.core.text import printable
+from inferstack.core.text import one_slip, printable
 from inferstack.models.config_file import ConfigFile
 from inferstack.models.gguf_file import GgufFile
 from inferstack.models.names import Names
@@ -65,6 +65,8 @@ class Metadata:
         more = ARCHITECTURES[self.architecture][1]
         for key in file.metadata:
             begin, _, rest = key.partition(".")
+            if begin != self.architecture and one_slip(begin, self.architecture):
+                raise misspelt_key(self.where, key, f"{self.architecture}.{rest}")
             if begin == self.architecture and rest not in SIZES | more:
                 raise CheckpointError(
                     self.where, "has a key that is not known", got=printable(key),
@@ -94,6 +96,14 @@ class Metadata:
         return [float(one) for one in self.file.float32(name).reshape(-1)]
 
 
+def misspelt_key(where: str, key: str, need: str) -> CheckpointError:
+    """A key that is almost one that is read."""
+    return CheckpointError(
+        where, f"has the unknown key '{printable(key)}'", need=f"'{printable(need)}', or neither",
+        hint="a misspelt key would be ignored",
+    )  # fmt: skip
+
+
 def gguf_config(file: GgufFile) -> dict[str, Any]:
     """The config.json of the model in the file. Raises CheckpointError."""
     data = Metadata(file)
@@ -105,9 +115,9 @@ def gguf_config(file: GgufFile) -> dict[str, Any]:
     width = data.whole("attention.key_length", 2**13) if data.has("attention.key_length") else None
     if data.has("attention.value_length"):
         value = data.whole("attention.value_length", 2**13)
-        if value != (width or hidden // heads):
+        if value != (need := width or hidden // heads):
             raise CheckpointError(
-                data.where, "keys and values have other widths", got=value, need=width
+                data.where, "keys and values have other widths", got=value, need=need
             )
     found: dict[str, Any] = {
         "hidden_size": hidden,
@@ -140,19 +150,33 @@ def gguf_config(file: GgufFile) -> dict[str, Any]:
 
 def _scaling(data: Metadata) -> dict[str, Any] | None:
     """How positions are stretched: by one factor, or by one for each pair."""
-    factors = data.tensor(FACTORS)
-    longer, shorter = data.tensor(LONG) or factors, data.tensor(SHORT) or factors
-    if longer is not None and shorter is not None:
-        key = "rope.scaling.attn_factor"
-        gain = data.number(key, 1e-3, 1e3) if data.has(key) else 1.0
+    same, longer, shorter = (data.tensor(name) for name in (FACTORS, LONG, SHORT))
+    if (longer is None) != (shorter is None):
+        raise CheckpointError(data.where, f"has one of {LONG} and {SHORT}", need="both or none")
+    type_key, gain_key = f"{data.architecture}.rope.scaling.type", "rope.scaling.attn_factor"
+    stretched = data.has("rope.scaling.factor")
+    # What llama.cpp takes where the file names none.
+    kind = "linear" if stretched else "none"
+    if type_key in data.file.metadata:
+        kind = data.own.text(type_key)
+    gain = data.number(gain_key, 1e-3, 1e3) if data.has(gain_key) else 1.0
+    if same is not None or longer is not None:
+        alone = kind == "none" or (kind == "longrope" and longer is not None and not stretched)
+        if not alone or (same is not None and longer is not None):
+            raise CheckpointError(
+                data.where, "stretches positions twice",
+                got=", ".join([n for n in (FACTORS, LONG) if n in data.file.tensors] + [kind]),
+                need=f"one of {FACTORS}, {LONG} with {SHORT}, and rope.scaling.type",
+            )  # fmt: skip
+        longer, shorter = longer or same, shorter or same
         said = {"rope_type": "longrope", "short_factor": shorter, "long_factor": longer}
         return {**said, "attention_factor": gain, **_original(data)}
-    key = f"{data.architecture}.rope.scaling.type"
-    kind = data.own.text(key) if key in data.file.metadata else "none"
+    if gain != 1.0:
+        raise CheckpointError(data.where, f"has {gain_key} without {LONG}", got=gain)
     if kind == "none":
         return None
     if kind not in ("linear", "yarn"):
-        raise CheckpointError(data.where, f"{key} is not read", got=printable(kind))
+        raise CheckpointError(data.where, f"{type_key} is not read", got=printable(kind))
     factor = data.number("rope.scaling.factor", 1e-3, 1e6)
     return {"rope_type": kind, "factor": factor, **_original(data)}
 
@@ -172,7 +196,7 @@ def _llama(data: Metadata, found: Mapping[str, Any]) -> dict[str, Any]:
         if f"blk.0.{tensor}.bias" in data.file.tensors:
             more[key] = True
     if data.has("attention.sliding_window"):
-        more = {"model_type": "mistral", **_window(data)}
+        more |= {"model_type": "mistral", **_window(data)}
     return more
 
 
@@ -191,6 +215,7 @@ def _phi3(data: Metadata, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gemma(data: Metadata, found: Mapping[str, Any]) -> dict[str, Any]:
+    _no_window(data)
     return {"model_type": "gemma", **GEMMA}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import CheckpointError
 from inferstack.models.architecture import Architecture
-from inferstack.models.checkpoint_weights import CheckpointWeights, WeightFile
+from inferstack.models.checkpoint_weights import CheckpointWeights, WeightFile, bare
 from inferstack.models.description import Description
 from inferstack.models.gguf_config import FACTORS, LONG, SHORT, gguf_config, gguf_names
 from inferstack.models.gguf_file import GgufFile, GgufTensor, open_gguf
@@ -79,7 +79,7 @@ class _Untwisted:
         module = name.split(".")[-2] if "." in name else ""
         if module not in self.heads:
             return values
-        rows = values.reshape(self.heads[module], -1, 2, *values.shape[1:])
+        rows = values.reshape(self.heads[module], -1, 2, *bare(values.shape)[1:])
         return np.ascontiguousarray(rows.swapaxes(1, 2)).reshape(values.shape)
 
 

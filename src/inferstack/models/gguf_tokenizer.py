@@ -11,14 +11,21 @@ from __future__ import annotations
 from typing import Any
 
 from inferstack.core.errors import CheckpointError
-from inferstack.core.text import printable
+from inferstack.core.text import one_slip, printable
 from inferstack.models.chat import ChatTemplate
 from inferstack.models.config_file import ConfigFile
+from inferstack.models.gguf_config import misspelt_key
 from inferstack.models.gguf_file import GgufFile
 from inferstack.models.text_tokenizer import TextTokenizer
 from inferstack.models.tokenizer import foreign_ids, library_errors
 
 KEY = "tokenizer.ggml."
+KNOWN = (
+    "model", "pre", "tokens", "token_type", "scores", "merges", "bos_token_id", "eos_token_id",
+    "eot_token_id", "eom_token_id", "add_bos_token", "add_eos_token", "add_space_prefix",
+)  # fmt: skip
+"""The keys that are read."""
+LONGEST_PIECE = 1024
 CONTROL, USER_DEFINED, UNKNOWN = 3, 4, 2
 SPACE = "\u2581"
 DIGITS_1, DIGITS_3 = r"\p{N}", r"\p{N}{1,3}"
@@ -38,6 +45,12 @@ def gguf_tokenizer(file: GgufFile, rows: int) -> TextTokenizer:
     """The tokenizer of the file. rows: of the embedding table. Raises CheckpointError."""
     data = ConfigFile(str(file.path), file.metadata)
     tokens = _texts(data, "tokens")
+    for key in file.metadata:
+        near = next((known for known in KNOWN if one_slip(key, KEY + known)), None)
+        if near is not None and key.removeprefix(KEY) not in KNOWN:
+            raise misspelt_key(data.where, key, KEY + near)
+    if not tokens:
+        raise CheckpointError(data.where, f"{KEY}tokens has no tokens")
     if len(set(tokens)) != len(tokens):
         raise CheckpointError(data.where, f"{KEY}tokens has a token twice")
     if len(tokens) > rows:
@@ -78,7 +91,11 @@ def _numbers(data: ConfigFile, name: str, count: int) -> list[Any] | None:
     value = data.content.get(f"{KEY}{name}")
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) != count or isinstance(value[0], str):
+    if (
+        not isinstance(value, list)
+        or len(value) != count
+        or not all(type(one) in (int, float) for one in value)
+    ):
         raise CheckpointError(data.where, f"{KEY}{name} has no number for each of {count:,} tokens")
     return value
 
@@ -142,6 +159,12 @@ def _pieces(data: ConfigFile, tokens: list[str], types: list[Any]) -> Any:
         raise CheckpointError(data.where, f"lacks the key '{KEY}scores'")
     vocabulary = {token: number for number, token in enumerate(tokens)}
     found = []
+    longest = max(map(len, tokens))
+    if longest > LONGEST_PIECE:
+        raise CheckpointError(
+            data.where, f"{KEY}tokens has a token that is too long",
+            got=f"{longest:,} characters", need=f"at most {LONGEST_PIECE:,}",
+        )  # fmt: skip
     for token, score, kind in zip(tokens, scores, types, strict=True):
         if kind in (CONTROL, UNKNOWN, USER_DEFINED):
             continue

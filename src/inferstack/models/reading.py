@@ -189,6 +189,15 @@ def read_rotary(
     factor = longest / original
     if own.has("factor"):
         factor = own.number("factor", 1e-3, 1e6)
+    if kind == "yarn" and theta <= 1:
+        raise CheckpointError(
+            base.where, "rope_theta makes no sense", got=theta, need="more than 1 for yarn"
+        )
+    if kind == "longrope" and original < 2:
+        key = "original_max_position_embeddings"
+        raise CheckpointError(own.where, f"{key} makes no sense", got=original, need="at least 2")
+    if kind == "dynamic" and width == 2:
+        raise CheckpointError(own.where, "dynamic needs more than one pair that turns")
     said = _SCALINGS[kind](own, width)
     if own.has("attention_factor"):
         said = {**said, "gain": own.number("attention_factor", 0.0, 1e3)}
@@ -228,16 +237,19 @@ def _nothing(own: ConfigFile, width: int) -> Mapping[str, Any]:
 
 
 def _llama3(own: ConfigFile, width: int) -> Mapping[str, Any]:
-    return {
-        "low": own.number("low_freq_factor", 1e-3, 1e6),
-        "high": own.number("high_freq_factor", 1e-3, 1e6),
-    }
+    low, high = (own.number(f"{end}_freq_factor", 1e-3, 1e6) for end in ("low", "high"))
+    if high <= low:
+        raise CheckpointError(
+            own.where, "high_freq_factor makes no sense", got=high,
+            need=f"more than low_freq_factor, {low:g}",
+        )  # fmt: skip
+    return {"low": low, "high": high}
 
 
 def _yarn(own: ConfigFile, width: int) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for key, name, absent in (("low", "beta_slow", 1.0), ("high", "beta_fast", 32.0)):
-        found[key] = own.number_or(name, absent, 0.0, 1e6)
+        found[key] = own.number_or(name, absent, 1e-3, 1e6)
     if not own.flag("truncate", True):
         found["truncate"] = False
     gain = mscale(own, "mscale") / mscale(own, "mscale_all_dim")
@@ -255,8 +267,8 @@ def mscale(own: ConfigFile, key: str) -> float:
 
 def _longrope(own: ConfigFile, width: int) -> Mapping[str, Any]:
     return {
-        "short": own.numbers("short_factor", width // 2),
-        "long": own.numbers("long_factor", width // 2),
+        "short": own.numbers("short_factor", width // 2, least=1e-6),
+        "long": own.numbers("long_factor", width // 2, least=1e-6),
     }
 
 
