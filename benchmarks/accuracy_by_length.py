@@ -22,7 +22,7 @@ from inferstack.compress.calibration import calibrate
 from inferstack.compress.method import methods
 from inferstack.models.data import read_sentences
 from inferstack.models.hugging_face import load_checkpoint
-from inferstack.optimize.evaluation import split
+from inferstack.optimize.tasks.sentences import split
 
 Rows = list[dict[str, Any]]
 LENGTHS = (16, 32, 64, 128, 256, 512)

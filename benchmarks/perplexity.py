@@ -21,9 +21,9 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from inferstack.api.decoder import LARGEST_TEXT_BYTES, loaded_decoder
+from inferstack.api.decoder import loaded_decoder
 from inferstack.generate.perplexity import perplexity
-from inferstack.models.data_files import text_of
+from inferstack.models.data_files import LARGEST_TEXT_BYTES, text_of
 
 
 def theirs(place: Path) -> Any:

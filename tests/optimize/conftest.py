@@ -28,10 +28,10 @@ def request_of_tiny(tmp_path: Path) -> Request:
         model=tiny_bert(tmp_path / "tiny").write(),
         accelerator=load_accelerator("gemmini"),
         seq_len=16,
-        sentences=SENTENCES,
+        texts=SENTENCES,
         calibration=None,
         pairs=None,
         objective="edp",
-        checked_sentences=2,
+        checked=2,
         folder=tmp_path / "out",
     )

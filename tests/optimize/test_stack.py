@@ -22,7 +22,6 @@ from inferstack.hardware.load import load_accelerator
 from inferstack.ir.graph import Work
 from inferstack.mapping.mapping_file import load_mapping
 from inferstack.models.data import Pairs
-from inferstack.optimize.evaluation import weakness
 from inferstack.optimize.machines import with_swapped_memories, with_units
 from inferstack.optimize.result import Optimization
 from inferstack.optimize.schedules import (
@@ -36,6 +35,7 @@ from inferstack.optimize.schedules import (
 )
 from inferstack.optimize.stack import Request, optimize
 from inferstack.optimize.stages import Stages
+from inferstack.optimize.tasks.sentences import weakness
 from inferstack.schedule.contraction import GREEDY
 from inferstack.simulate.run import simulate_graph
 from inferstack.simulate.support import check_simulable
@@ -67,7 +67,7 @@ def test_five_rows_each_run_bit_for_bit(request_of_tiny: Request) -> None:
         "gemmini-ibert-256-64",
         *["gemmini-ibert"] * 3,
     ]
-    assert (result.sentences, result.calibration_sentences, result.truncated) == (4, 3, 1)
+    assert (result.samples, result.calibration_samples, result.truncated) == (4, 3, 1)
     for decision in result.decisions:
         # Two sentences; every tensor that a program writes.
         programs = [o for o in decision.operators if o.unit != "host"]
@@ -148,8 +148,8 @@ def test_pairs_add_a_rank_correlation(request_of_tiny: Request) -> None:
     result = optimized(dataclasses.replace(request_of_tiny, pairs=pairs))
     assert result.pairs == 3
     for decision in result.decisions:
-        assert decision.accuracy.spearman_float is not None
-        assert decision.accuracy.spearman_compressed is not None
+        for key in ("spearman_float", "spearman_compressed"):
+            assert -1 <= decision.quality.value(key) <= 1
 
 
 def test_pairs_that_cannot_be_ranked_are_refused_before_any_work(request_of_tiny: Request) -> None:
@@ -174,7 +174,7 @@ def test_a_stopped_run_goes_on_where_it_was(
             raise KeyboardInterrupt
         return embed(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("inferstack.optimize.evaluation.embed", stopping)
+    monkeypatch.setattr("inferstack.optimize.tasks.sentences.embed", stopping)
     with pytest.raises(KeyboardInterrupt):
         optimize(request_of_tiny)
     result = optimized(request_of_tiny)
@@ -192,8 +192,8 @@ def test_a_changed_method_is_not_taken_for_the_stage_that_is_there(
     monkeypatch.setattr("inferstack.compress.balance.EXPONENTS", 1)
     after = optimized(request_of_tiny)
     fresh = optimized(dataclasses.replace(request_of_tiny, folder=request_of_tiny.folder / "new"))
-    assert after.decisions[-1].accuracy == fresh.decisions[-1].accuracy
-    assert after.decisions[-1].accuracy != before.decisions[-1].accuracy
+    assert after.decisions[-1].quality == fresh.decisions[-1].quality
+    assert after.decisions[-1].quality != before.decisions[-1].quality
 
 
 def test_a_damaged_stage_is_computed_again(tmp_path: Path) -> None:

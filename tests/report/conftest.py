@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from inferstack.compress.accuracy import Accuracy, LengthAccuracy
+from inferstack.compress.accuracy import LengthAccuracy
 from inferstack.core.provenance import Claim, Source
 from inferstack.ir.graph import Work
+from inferstack.optimize.quality import Measure, Quality
 from inferstack.optimize.result import Decision, OperatorResult, Optimization
 
 HOSTILE = "<img src=x onerror=alert(1)>&</script>[bold]{0}"
@@ -58,12 +59,12 @@ def _decision(name: str, text: str, machine: str, operators: list[OperatorResult
         peak_macs_per_cycle=256,
         dram_bytes_per_cycle=16.0,
         operators=tuple(operators),
-        accuracy=Accuracy(
-            mean_cosine=0.9912,
-            worst_cosine=0.9731,
-            spearman_float=0.8672,
-            spearman_compressed=0.8641,
-            samples=100,
+        quality=Quality(
+            measures=(
+                Measure(key="mean_cosine", label="cosine mean", value=0.9912),
+                Measure(key="worst_cosine", label="cosine worst", value=0.9731),
+                Measure(key="rank", label=f"rank {HOSTILE}", value=0.8641, spec=".2f", times=100),
+            ),
             by_length=(
                 LengthAccuracy(
                     least=1, most=16, samples=61, mean_cosine=0.9923, worst_cosine=0.9788
@@ -150,8 +151,10 @@ def result() -> Optimization:
     return Optimization(
         model=f"all-MiniLM-L6-v2 {HOSTILE}",
         seq_len=128,
-        sentences=100,
-        calibration_sentences=64,
+        task="sentences",
+        unit="sentences",
+        samples=100,
+        calibration_samples=64,
         pairs=1500,
         truncated=0,
         decisions=tuple(decisions),

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from inferstack.models.text_tokenizer import TextTokenizer
 
 USUAL_TOKENS = 128
-LARGEST_TEXT_BYTES = 2**28
 
 
 class Decoder:
@@ -101,7 +100,7 @@ class Decoder:
         """
         from inferstack.api.perplexity import Perplexity
         from inferstack.generate.perplexity import perplexity
-        from inferstack.models.data_files import text_of
+        from inferstack.models.data_files import LARGEST_TEXT_BYTES, text_of
         from inferstack.models.scenario import check_size
 
         if max_tokens is not None:

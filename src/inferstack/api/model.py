@@ -168,7 +168,7 @@ class Model(Shown):
 
     def optimize(
         self,
-        sentences: Sequence[str] | str | Path,
+        data: Sequence[str] | str | Path,
         on: Machine | str | Path = RUN_MACHINE,
         *,
         seq_len: int = SHORT_TOKENS,
@@ -183,9 +183,11 @@ class Model(Shown):
     ) -> Result:
         """What each decision gains and costs: the model is really made, run and measured.
 
-        sentences: texts, or the path of a file with one a line; without `calibrate` a third of
-        them calibrates and the others measure. pairs: the path of scored pairs, for the rank
-        correlation. check: sentences that each row runs on the simulator, bit for bit compared.
+        data: sentences for an encoder, or the path of a file with one a line; a text for a decoder,
+        which is cut into windows of `seq_len` tokens. Without `calibrate` a third of them
+        calibrates and the others measure. pairs: the path of scored pairs, for the rank correlation
+        of an encoder. check: sentences or windows that each row runs on the simulator, bit for bit
+        compared.
         out: the folder for the integer model and the schedules; optimized/NAME where none is
         given. started: told where is kept what lets a stopped run go on. told: hears how the data
         files were read, and what weakens the result; without it the latter are warnings of
@@ -196,8 +198,8 @@ class Model(Shown):
         from inferstack.core.files import STAGES
         from inferstack.models.data import read_pairs
         from inferstack.models.scenario import check_size
-        from inferstack.optimize.evaluation import weakness
-        from inferstack.optimize.stack import Request, calibrating_of
+        from inferstack.optimize.stack import Request
+        from inferstack.optimize.task import task_of
         from inferstack.report.path import check_apart, check_folder
 
         check_size("--seq-len", whole("--seq-len", seq_len))
@@ -205,18 +207,28 @@ class Model(Shown):
         folder = Path("optimized") / self.name if out is None else Path(out)
         check_apart(folder, model)
         check_folder(folder, (GRAPH_FILE, VALUES_FILE, "statistics.json", "mappings/*"))
+        task = task_of(self._found)
+
+        def read(given: Sequence[str] | str | Path) -> tuple[str, ...]:
+            if not isinstance(given, str | Path):
+                return sentence_list(given)
+            found, read_as = task.read(Path(given))
+            if told is not None:
+                told(f"{given}: read as {read_as}")
+            return found
+
         request = Request(
             model=model,
             accelerator=machine_of(on).accelerator,
             seq_len=seq_len,
-            sentences=texts(sentences, told),
-            calibration=None if calibrate is None else texts(calibrate, told),
+            texts=read(data),
+            calibration=None if calibrate is None else read(calibrate),
             pairs=None if pairs is None else read_pairs(Path(pairs)),
             objective=objective,
-            checked_sentences=check,
+            checked=check,
             folder=folder,
         )
-        if weak := weakness(calibrating_of(request)):
+        if weak := task.weakness(request.texts, request.calibration):
             (told or warn)(weak)
         if started is not None:
             started(folder / STAGES)
@@ -266,7 +278,7 @@ class Model(Shown):
         method: str = "integer-only",
     ) -> Encoder:
         """The checkpoint in integers, ready to run, with ranges from `sentences`."""
-        from inferstack.optimize.evaluation import weakness
+        from inferstack.optimize.tasks.sentences import weakness
 
         calibrating = texts(sentences)
         if weak := weakness(calibrating):
@@ -336,18 +348,13 @@ def layers(*specs: str) -> Model:
     return Model(layer_model(specs))
 
 
-def texts(
-    sentences: Sequence[str] | str | Path, told: Callable[[str], None] | None = None
-) -> tuple[str, ...]:
-    """Sentences as they are, or those of a file; `told` hears what the file was read as."""
+def texts(sentences: Sequence[str] | str | Path) -> tuple[str, ...]:
+    """Sentences as they are, or those of a file."""
     from inferstack.models.data import read_texts
 
     if not isinstance(sentences, str | Path):
         return sentence_list(sentences)
-    found = read_texts(Path(sentences))
-    if told is not None:
-        told(f"{sentences}: read as {found.read_as}: {len(found.sentences):,} sentences")
-    return found.sentences
+    return read_texts(Path(sentences)).sentences
 
 
 def warn(text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.api.encoder import Encoder, saved_encoder
 from inferstack.api.shown import Record, Shown
-from inferstack.core.errors import UnknownNameError
+from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.infeasible import DoesNotFitError, Infeasible
 from inferstack.core.progress import Progress
 
@@ -37,7 +37,12 @@ class Result(Shown):
         return {what: Path(path) for what, path in self.data.files.items()}
 
     def integer_model(self) -> Encoder:
-        """The integer model that was written, ready to run on sentences."""
+        """The integer model of an encoder that was written, ready to run on sentences."""
+        if self.data.task != "sentences":
+            raise InputError(
+                self.data.model, "its integer model is no encoder of sentences",
+                hint=f"{self.folder} holds it: `inferstack.compress.artifact.load` gives the graph",
+            )  # fmt: skip
         return saved_encoder(self._model, self.folder, self.data.seq_len)
 
     def table(self) -> RenderableType:

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     def optimize(
         context: typer.Context,
         model: Annotated[
-            Path, typer.Argument(help="A Hugging Face folder of a BERT-like encoder.")
+            Path, typer.Argument(help="A Hugging Face folder, or a GGUF file of a decoder.")
         ],
         on: Annotated[
             str,
@@ -31,20 +31,20 @@ def register(app: typer.Typer) -> None:
         data: Annotated[
             Path | None,
             typer.Option(
-                help="Sentences, one a line. A third of them calibrates, the others measure "
-                "accuracy. Needed."
+                help="Sentences, one a line; for a decoder, a text. A third of it calibrates, "
+                "the rest measures accuracy. Needed."
             ),
         ] = None,
         calibrate: Annotated[
             Path | None,
-            typer.Option(help="Other sentences to calibrate on; then all of --data measures."),
+            typer.Option(help="Other data to calibrate on; then all of --data measures."),
         ] = None,
         eval_: Annotated[
             Path | None,
             typer.Option(
                 "--eval",
-                help="Scored pairs (sentence, sentence, score, tab separated): adds Spearman's "
-                "rank correlation of both models.",
+                help="Scored pairs (sentence, sentence, score, tab separated), of an encoder: adds "
+                "Spearman's rank correlation of both models.",
             ),
         ] = None,
         objective: Annotated[
@@ -57,7 +57,9 @@ def register(app: typer.Typer) -> None:
         check: Annotated[
             int,
             typer.Option(
-                min=0, help="Sentences that each row runs on the simulator, bit for bit compared."
+                min=0,
+                help="Sentences or windows of a text that each row runs on the simulator, bit for "
+                "bit compared.",
             ),
         ] = 2,
         report: Annotated[
@@ -92,8 +94,9 @@ def register(app: typer.Typer) -> None:
         session = session_of(context)
         if data is None:
             raise InputError(
-                "--data", "is missing", need="a file of sentences, such as a text with one a line",
-                hint="the ranges of the integers come from real sentences; a few hundred do",
+                "--data", "is missing",
+                need="a file of sentences, such as a text with one a line; for a decoder, any text",
+                hint="the ranges of the integers come from real data; a few hundred sentences do",
             )  # fmt: skip
         if report is not None:
             check_report_path(report)

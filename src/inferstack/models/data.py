@@ -17,7 +17,14 @@ from inferstack.models.data_files import (
     text_lines,
 )
 
-__all__ = ["LARGEST_FILE_BYTES", "Pairs", "Texts", "read_pairs", "read_sentences", "read_texts"]
+__all__ = [
+    "LARGEST_FILE_BYTES",
+    "Pairs",
+    "Texts",
+    "read_pairs",
+    "read_sentences",
+    "read_texts",
+]
 
 SHORTEST_ROW = 3
 NAMED_COLUMNS = ("sentence1", "sentence2", "score")

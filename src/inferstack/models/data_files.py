@@ -14,6 +14,8 @@ from inferstack.core.errors import DataError
 from inferstack.core.text import printable
 
 LARGEST_FILE_BYTES = 2**30
+LARGEST_TEXT_BYTES = 2**28
+"""Of a text that is read whole."""
 SENTENCE_FIELDS = ("text", "sentence")
 PAIR_FIELDS = ("sentence1", "sentence2")
 """The names under which a record holds one sentence, or two."""

@@ -21,7 +21,7 @@ from inferstack.models.text_tokenizer import TextTokenizer, load_text_tokenizer
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DecoderCheckpoint:
-    """graph: of one step of decoding behind one token, with weights."""
+    """graph: with weights."""
 
     name: str
     graph: Graph
@@ -29,15 +29,16 @@ class DecoderCheckpoint:
     tokenizer: TextTokenizer
 
 
-def load_decoder(place: Path) -> DecoderCheckpoint:
-    """The decoder in a Hugging Face folder or a GGUF file. Raises CheckpointError, naming file and
-    place."""
+def load_decoder(place: Path, scenario: Scenario | None = None) -> DecoderCheckpoint:
+    """The decoder in a Hugging Face folder or a GGUF file, for any pass; by default for one step of
+    decoding behind one token. Raises CheckpointError, naming file and place."""
+    scenario = scenario or Scenario.decode(1)
     if is_gguf(place):
         model = open_model(place)
         described = model.description
         tokenizer = gguf_tokenizer(model.file, described.vocabulary)
         weights = model.weights(straight=False)
-        made = _built(place.stem, model.architecture, described, tokenizer, weights)
+        made = _built(place.stem, model.architecture, described, scenario, tokenizer, weights)
         weights.check_all_read()
         return made
     content = config_content(place)
@@ -51,16 +52,17 @@ def load_decoder(place: Path) -> DecoderCheckpoint:
         )  # fmt: skip
     tokenizer = load_text_tokenizer(place, config.vocabulary)
     weights = CheckpointWeights(place, form.names(config), straight=False)
-    return _built(place.resolve().name, architecture, config, tokenizer, weights)
+    return _built(place.resolve().name, architecture, config, scenario, tokenizer, weights)
 
 
 def _built(
     name: str,
     architecture: Architecture,
     config: Description,
+    scenario: Scenario,
     tokenizer: TextTokenizer,
     weights: CheckpointWeights,
 ) -> DecoderCheckpoint:
-    graph = architecture.build(name, config, Scenario.decode(1), weights, unrolled=True)
+    graph = architecture.build(name, config, scenario, weights, unrolled=True)
     weights.check_layers(config.depth)
     return DecoderCheckpoint(name=name, graph=graph, description=config, tokenizer=tokenizer)

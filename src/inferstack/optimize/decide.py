@@ -6,13 +6,13 @@ from collections.abc import Mapping as Dictionary
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inferstack.compress.accuracy import Accuracy
 from inferstack.core.progress import Progress, counted
 from inferstack.core.provenance import Claim
 from inferstack.cost.scheduled import Scheduled
 from inferstack.ir.graph import Operator, Work
 from inferstack.mapping.text import readable
 from inferstack.ops.registry import rule_for
+from inferstack.optimize.quality import Quality
 from inferstack.optimize.result import Decision, OperatorResult
 from inferstack.optimize.schedules import Schedules, Simulators, Step
 
@@ -30,7 +30,7 @@ def decide(
     step: Step,
     schedules: Schedules,
     kept: tuple[str, ...],
-    accuracy: Accuracy,
+    quality: Quality,
     checked: Feeds,
     simulators: Simulators,
     progress: Progress,
@@ -44,14 +44,14 @@ def decide(
 
     graph, machine = step.graph, step.accelerator
     simulator = simulators.of(machine)
-    sentences = len(next(iter(checked.values())))
+    samples = len(next(iter(checked.values())))
     run = simulate_graph(
         graph,
         {name: group.schedules[0].mapping for name, group in schedules.items() if group.schedules},
         machine,
-        checked if sentences else None,
+        checked if samples else None,
         simulator=simulator,
-        progress=counted(progress, f"simulating: {step.name}", sentences),
+        progress=counted(progress, f"simulating: {step.name}", samples),
     )
     by_name = {operator.name: operator for operator in graph.operators}
     parts: dict[object, tuple[float, ...]] = {}
@@ -66,7 +66,7 @@ def decide(
         peak_macs_per_cycle=machine.array.macs_per_cycle,
         dram_bytes_per_cycle=float(machine.dma.bus_bytes),
         operators=results,
-        accuracy=accuracy,
+        quality=quality,
         bit_exact_tensors=run.checked,
         kept_schedules=kept,
     )

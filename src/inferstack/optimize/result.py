@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inferstack.compress.accuracy import Accuracy
 from inferstack.core.provenance import Claim, Source
 from inferstack.ir.graph import Work
+from inferstack.optimize.quality import Quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Decision:
     peak_macs_per_cycle: int
     dram_bytes_per_cycle: float
     operators: tuple[OperatorResult, ...]
-    accuracy: Accuracy
+    quality: Quality
     bit_exact_tensors: int
     kept_schedules: tuple[str, ...] = ()
 
@@ -109,15 +109,18 @@ class Decision:
 class Optimization:
     """The whole result of `inferstack optimize`.
 
-    truncated: texts that were longer than seq_len and lost their end. sources: of the accelerators'
-    numbers, by accelerator name and dotted path. files: what was written beside the report, by what
-    it is.
+    task: what the model is for. unit: what the samples are, that measure and that calibrate.
+    pairs: scored ones, that measure too. truncated: texts that were longer than seq_len and lost
+    their end. sources: of the accelerators' numbers, by accelerator name and dotted path. files:
+    what was written beside the report, by what it is.
     """
 
     model: str
     seq_len: int
-    sentences: int
-    calibration_sentences: int
+    task: str
+    unit: str
+    samples: int
+    calibration_samples: int
     pairs: int
     truncated: int
     decisions: tuple[Decision, ...]

@@ -11,11 +11,11 @@ Each row keeps everything above it, is run on the simulator, and has its accurac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inferstack import __version__
+from inferstack.analysis.workload import find_model
 from inferstack.compress.calibration import Calibration
 from inferstack.compress.method import method
 from inferstack.core.files import STAGES
@@ -25,10 +25,8 @@ from inferstack.cost.figures import check_objective
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.ir.graph import Graph
 from inferstack.models.data import Pairs
-from inferstack.models.hugging_face import load_checkpoint
 from inferstack.optimize.artifacts import write_artifacts
 from inferstack.optimize.decide import decide
-from inferstack.optimize.evaluation import Evaluation, prepare, split
 from inferstack.optimize.machines import (
     operand_and_result_level,
     with_swapped_memories,
@@ -45,6 +43,7 @@ from inferstack.optimize.schedules import (
     schedules_of,
 )
 from inferstack.optimize.stages import Stages
+from inferstack.optimize.task import task_of
 from inferstack.schedule.contraction import GREEDY
 from inferstack.simulate.support import check_simulable
 
@@ -56,20 +55,20 @@ INTEGER_METHOD = "integer-only"
 class Request:
     """What to optimize.
 
-    sentences: measure accuracy; without `calibration`, every third of them calibrates instead.
-    pairs: for the rank correlation. checked_sentences: how many of the sentences each row runs on
-    the simulator, every tensor compared with the reference. folder: of what is written, and of what
+    texts: measure accuracy; without `calibration`, every third of them calibrates instead.
+    pairs: for the rank correlation. checked: how many samples of them each row runs on the
+    simulator, every tensor compared with the reference. folder: of what is written, and of what
     lets a stopped run go on.
     """
 
     model: Path
     accelerator: Accelerator
     seq_len: int
-    sentences: tuple[str, ...]
+    texts: tuple[str, ...]
     calibration: tuple[str, ...] | None
     pairs: Pairs | None
     objective: str
-    checked_sentences: int
+    checked: int
     folder: Path
 
 
@@ -77,12 +76,18 @@ def optimize(request: Request, progress: Progress = silent) -> Optimization | In
     """Runs the stack. Raises InputError for what the user got wrong, CheckFailedError for bits."""
     check_objective("--objective", request.objective)
     check_simulable(request.accelerator)
-    evaluation, name = _prepared(request)
+    task = task_of(find_model(str(request.model.absolute())))
+    evaluation = task.prepare(
+        request.model,
+        request.seq_len,
+        texts=request.texts,
+        calibration=request.calibration,
+        pairs=request.pairs,
+        stages=Stages(folder=request.folder / STAGES),
+    )
     calibration = evaluation.calibrate(progress)
     steps = _steps(request.accelerator, evaluation.graph, calibration)
-    checked = {
-        name: values[: request.checked_sentences] for name, values in evaluation.measured.items()
-    }
+    checked = evaluation.feeds(request.checked)
     simulators, decisions, files = Simulators(), list[Decision](), dict[str, Path]()
     above: tuple[Step, Schedules] | None = None
     for step in steps:
@@ -95,17 +100,19 @@ def optimize(request: Request, progress: Progress = silent) -> Optimization | In
             simulator = simulators.of(step.accelerator)
             schedules, kept = not_worse(step, schedules, above[1], request.objective, simulator)
         above = step, schedules
-        accuracy = evaluation.accuracy(step.graph, step.method, progress)
-        decision, run = decide(step, schedules, kept, accuracy, checked, simulators, progress)
+        quality = evaluation.quality(step.graph, step.method, progress)
+        decision, run = decide(step, schedules, kept, quality, checked, simulators, progress)
         decisions.append(decision)
         if step is steps[-1]:
             files = write_artifacts(request.folder, step.graph, schedules, run)
     return Optimization(
-        model=name,
+        model=evaluation.name,
         seq_len=request.seq_len,
-        sentences=evaluation.sentences,
-        calibration_sentences=evaluation.calibration_sentences,
-        pairs=len(evaluation.scores),
+        task=task.name,
+        unit=evaluation.unit,
+        samples=evaluation.samples,
+        calibration_samples=evaluation.calibration_samples,
+        pairs=evaluation.pairs,
         truncated=evaluation.truncated,
         decisions=tuple(decisions),
         sources={step.accelerator.name: step.accelerator.sources for step in steps},
@@ -114,32 +121,9 @@ def optimize(request: Request, progress: Progress = silent) -> Optimization | In
     )
 
 
-def calibrating_of(request: Request) -> tuple[str, ...]:
-    """The sentences that the integers' ranges come from."""
-    if request.calibration is not None:
-        return request.calibration
-    return split(request.sentences)[0]
-
-
 def _alike(step: Step, above: Step) -> bool:
     """Whether two rows differ in their schedules alone."""
     return step.graph is above.graph and step.accelerator == above.accelerator
-
-
-def _prepared(request: Request) -> tuple[Evaluation, str]:
-    """The data with the model, and the model's name."""
-    checkpoint = load_checkpoint(request.model, seq_len=request.seq_len)
-    measured: Sequence[str] = request.sentences
-    if request.calibration is None:
-        _, measured = split(request.sentences)
-    evaluation = prepare(
-        checkpoint,
-        calibration=calibrating_of(request),
-        sentences=measured,
-        pairs=request.pairs,
-        stages=Stages(folder=request.folder / STAGES),
-    )
-    return evaluation, checkpoint.name
 
 
 def _steps(accelerator: Accelerator, graph: Graph, calibration: Calibration) -> list[Step]:

@@ -148,8 +148,8 @@ def roofline_figure(result: Optimization) -> go.Figure:
 def length_figure(result: Optimization) -> go.Figure:
     """Cosine by length of the sentences: the mean of each range of lengths, down to the worst."""
     figure = go.Figure()
-    for index, (name, accuracy) in enumerate(shown.by_model(result)):
-        parts = accuracy.by_length
+    for index, (name, quality) in enumerate(shown.by_model(result)):
+        parts = quality.by_length
         means = [part.mean_cosine for part in parts]
         figure.add_scatter(
             x=[shown.tokens(part) for part in parts],

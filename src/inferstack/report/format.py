@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from inferstack.ir.graph import Work
 
 if TYPE_CHECKING:
-    from inferstack.compress.accuracy import Accuracy, LengthAccuracy
+    from inferstack.compress.accuracy import LengthAccuracy
+    from inferstack.optimize.quality import Quality
     from inferstack.optimize.result import Decision, Optimization
 
 WORK_LABELS = {
     Work.MATMUL: "matmul",
     Work.SOFTMAX: "softmax",
-    Work.NORM: "LayerNorm",
-    Work.ACTIVATION: "GELU",
+    Work.NORM: "norm",
+    Work.ACTIVATION: "activation",
     Work.RESIDUAL_ADD: "residual add",
     Work.QUANTIZATION: "(de)quant",
     Work.OTHER: "other",
@@ -72,22 +73,17 @@ def signed_percent(value: float) -> str:
     return f"{100 * value:+z.1f} %".replace("+0.0 %", "0.0 %")
 
 
-def correlation(value: float | None) -> str:
-    """A correlation times 100, as the field prints it; a dash where nothing was measured."""
-    return "–" if value is None else f"{100 * value:.2f}"
-
-
 def tokens(part: LengthAccuracy) -> str:
     """A range of sentence lengths: "17 to 32"."""
     return f"{part.least} to {part.most}"
 
 
-def by_model(result: Optimization) -> list[tuple[str, Accuracy]]:
-    """The accuracies that differ, each with the first row that has it: rows share their models."""
-    found: list[tuple[str, Accuracy]] = []
+def by_model(result: Optimization) -> list[tuple[str, Quality]]:
+    """The qualities that differ, each with the first row that has it: rows share their models."""
+    found: list[tuple[str, Quality]] = []
     for decision in result.decisions:
-        if all(decision.accuracy != accuracy for _, accuracy in found):
-            found.append((decision.name, decision.accuracy))
+        if all(decision.quality != quality for _, quality in found):
+            found.append((decision.name, decision.quality))
     return found
 
 

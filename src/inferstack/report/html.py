@@ -59,18 +59,19 @@ def _header(result: Optimization) -> str:
     return (
         f"<h1>{escape(result.model)}</h1>\n"
         f'<p class="soft">Sequence length {result.seq_len}, on '
-        f"{escape(', then '.join(machines))}; calibrated on {result.calibration_sentences:,} "
-        "sentences.</p>\n"
+        f"{escape(', then '.join(machines))}; calibrated on {result.calibration_samples:,} "
+        f"{escape(result.unit)}.</p>\n"
     )
 
 
 def _cards(result: Optimization) -> str:
     first, last = result.decisions[0], result.decisions[-1]
+    best = last.quality.measures[0]
     cards = (
         (shown.gain(first.latency_s, last.latency_s), "faster, last row against first"),
         (shown.gain(first.energy_pj, last.energy_pj), "less energy"),
         (shown.percent(last.array_utilization), "of the array's peak, all cycles counted"),
-        (f"{last.accuracy.mean_cosine:.4f}", "mean cosine against fp32 embeddings"),
+        (best.text, best.meaning or best.label),
     )
     inner = "".join(
         f'<div class="card"><b>{escape(big)}</b><span>{escape(small)}</span></div>\n'
@@ -106,7 +107,7 @@ def _claims(result: Optimization) -> str:
             [
                 (
                     "measured",
-                    f"the model that was really run, over {result.sentences:,} sentences{pairs}",
+                    f"the model that was really run, over {result.samples:,} {result.unit}{pairs}",
                 )
             ],
         ),
@@ -145,15 +146,13 @@ def _stack_note(result: Optimization) -> str:
 
 
 def _cost_table(result: Optimization) -> str:
-    with_pairs = any(d.accuracy.spearman_compressed is not None for d in result.decisions)
     heads = ["decision", "cycles", "latency", "energy", "EDP", "DRAM", "array"]
     heads += ["cycles vs above", "cycles vs first", "EDP vs above", "EDP vs first"]
-    heads += ["cosine mean", "cosine worst"]
-    heads += ["Spearman", "fp32"] if with_pairs else []
+    heads += [measure.label for measure in result.decisions[0].quality.measures]
     rows = []
     above: Decision | None = None
     for number, decision in enumerate(result.decisions, 1):
-        first, accuracy = result.decisions[0], decision.accuracy
+        first = result.decisions[0]
         cells = [
             shown.quantity(decision.cycles, ""),
             shown.quantity(decision.latency_s, "s"),
@@ -165,12 +164,8 @@ def _cost_table(result: Optimization) -> str:
             shown.gain(first.cycles, decision.cycles) if above else "",
             shown.gain(above.edp_pj_s, decision.edp_pj_s) if above else "",
             shown.gain(first.edp_pj_s, decision.edp_pj_s) if above else "",
-            f"{accuracy.mean_cosine:.4f}",
-            f"{accuracy.worst_cosine:.4f}",
+            *(measure.text for measure in decision.quality.measures),
         ]
-        if with_pairs:
-            cells.append(shown.correlation(accuracy.spearman_compressed))
-            cells.append(shown.correlation(accuracy.spearman_float))
         name = (
             f"{number}. {escape(decision.name)}<small>{escape(decision.description)}"
             f" On {escape(decision.accelerator)}.</small>"
@@ -186,11 +181,11 @@ def _length_section(result: Optimization) -> str:
     from inferstack.report import figures
 
     models = shown.by_model(result)
-    if not any(accuracy.by_length for _, accuracy in models):
+    if not any(quality.by_length for _, quality in models):
         return ""
     rows = []
-    for name, accuracy in models:
-        for part in accuracy.by_length:
+    for name, quality in models:
+        for part in quality.by_length:
             cells = [
                 shown.tokens(part),
                 f"{part.samples:,}",

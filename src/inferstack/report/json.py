@@ -6,7 +6,7 @@ from typing import Any
 
 from inferstack.optimize.result import Decision, OperatorResult, Optimization
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised by one when a key changes its meaning or goes; new keys do not raise it."""
 
 
@@ -23,8 +23,10 @@ def to_json(result: Optimization) -> dict[str, Any]:
         "inferstack_version": result.version,
         "model": result.model,
         "seq_len": result.seq_len,
-        "sentences": result.sentences,
-        "calibration_sentences": result.calibration_sentences,
+        "task": result.task,
+        "unit": result.unit,
+        "samples": result.samples,
+        "calibration_samples": result.calibration_samples,
         "pairs": result.pairs,
         "truncated": result.truncated,
         "decisions": decisions,
@@ -40,7 +42,7 @@ def to_json(result: Optimization) -> dict[str, Any]:
 
 
 def _decision(decision: Decision, above: Decision | None, first: Decision | None) -> dict[str, Any]:
-    accuracy = decision.accuracy
+    quality = decision.quality
     return {
         "name": decision.name,
         "description": decision.description,
@@ -58,11 +60,7 @@ def _decision(decision: Decision, above: Decision | None, first: Decision | None
         "gain_over_above": _gains(above, decision),
         "gain_over_first": _gains(first, decision),
         "accuracy": {
-            "mean_cosine": accuracy.mean_cosine,
-            "worst_cosine": accuracy.worst_cosine,
-            "spearman_float": accuracy.spearman_float,
-            "spearman_compressed": accuracy.spearman_compressed,
-            "samples": accuracy.samples,
+            **{measure.key: measure.value for measure in quality.measures},
             "by_length": [
                 {
                     "least_tokens": part.least,
@@ -71,7 +69,7 @@ def _decision(decision: Decision, above: Decision | None, first: Decision | None
                     "mean_cosine": part.mean_cosine,
                     "worst_cosine": part.worst_cosine,
                 }
-                for part in accuracy.by_length
+                for part in quality.by_length
             ],
         },
         "bit_exact_tensors": decision.bit_exact_tensors,
@@ -118,6 +116,7 @@ def to_records(result: Optimization) -> list[dict[str, Any]]:
     found = []
     for row in to_json(result)["decisions"]:
         work = {f"{name} cycles": cycles for name, cycles in row["cycles_by_work"].items()}
-        quality = {k: v for k, v in row["accuracy"].items() if k != "samples"}
-        found.append({"decision": row["name"], **{k: row[k] for k in kept}, **quality, **work})
+        found.append(
+            {"decision": row["name"], **{k: row[k] for k in kept}, **row["accuracy"], **work}
+        )
     return found

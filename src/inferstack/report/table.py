@@ -14,6 +14,9 @@ from inferstack.ir.graph import Work
 from inferstack.optimize.result import Decision, Optimization
 from inferstack.report import format as shown
 
+NARROW = 2
+"""Measures whose heads fit side by side on one line."""
+
 
 def to_tables(result: Optimization) -> RenderableType:
     """Costs, gains, time by kind of work, accuracy, and what the figures rest on."""
@@ -88,18 +91,14 @@ def _shares(result: Optimization) -> Table:
 def _accuracy(result: Optimization) -> Table:
     """Accuracy against fp32, and of the mapper's prediction against the simulator."""
     table = _table("accuracy of the model, and of the predicted cycles of its matmuls")
-    with_pairs = any(d.accuracy.spearman_compressed is not None for d in result.decisions)
-    heads = ["cosine mean", "cosine worst", *(["Spearman", "of fp32"] if with_pairs else [])]
-    for name in (*heads, "mean |error|", "worst error"):
+    labels = [measure.label for measure in result.decisions[0].quality.measures]
+    for name in (*labels, "mean |error|", "worst error"):
         # Six columns of figures leave the names no room on 80 columns unless the heads are stacked.
-        head = name.replace(" ", "\n") if with_pairs else name
+        head = name.replace(" ", "\n") if len(labels) > NARROW else name
         table.add_column(head, justify="right", no_wrap=True)
     for decision in result.decisions:
-        accuracy, errors = decision.accuracy, shown.prediction_errors(decision)
-        cells = [f"{accuracy.mean_cosine:.4f}", f"{accuracy.worst_cosine:.4f}"]
-        if with_pairs:
-            cells.append(shown.correlation(accuracy.spearman_compressed))
-            cells.append(shown.correlation(accuracy.spearman_float))
+        errors = shown.prediction_errors(decision)
+        cells = [measure.text for measure in decision.quality.measures]
         if errors:
             cells.append(shown.percent(sum(map(abs, errors)) / len(errors)))
             cells.append(shown.signed_percent(max(errors, key=abs)))
@@ -117,8 +116,8 @@ def _by_length(result: Optimization) -> list[Table]:
     for part in parts:
         head = f"{shown.tokens(part)}\n({part.samples})"
         table.add_column(head, justify="right", no_wrap=True)
-    for name, accuracy in models:
-        cells = [f"{p.mean_cosine:.4f}\n{p.worst_cosine:.4f}" for p in accuracy.by_length]
+    for name, quality in models:
+        cells = [f"{p.mean_cosine:.4f}\n{p.worst_cosine:.4f}" for p in quality.by_length]
         table.add_row(Text(name), *cells)
     return [table]
 
@@ -134,7 +133,7 @@ def footnote(result: Optimization) -> str:
         lines.append(f"cycles: simulated for {shares} of the rows' time, modelled for the rest.")
     lines.append(
         "energy: modelled from published 45 nm figures. accuracy: measured over "
-        f"{result.sentences} sentences" + (f" and {result.pairs} pairs." if result.pairs else ".")
+        f"{result.samples} {result.unit}" + (f" and {result.pairs} pairs." if result.pairs else ".")
     )
     if result.truncated:
         lines.append(

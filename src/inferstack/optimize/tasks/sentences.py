@@ -1,13 +1,13 @@
-"""The data of a run: what calibrates, what measures, and the accuracy of each model on it."""
+"""Encoders of sentences: how close embeddings stay to the float model's, how they rank pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.compress.accuracy import (
-    Accuracy,
     batches_by_length,
     by_length,
     cosines,
@@ -20,12 +20,16 @@ from inferstack.compress.calibration import Calibration, Feeds, calibrate
 from inferstack.core.errors import DataError
 from inferstack.core.progress import Progress, counted
 from inferstack.ir.graph import Graph
-from inferstack.models.data import Pairs
-from inferstack.models.hugging_face import Checkpoint
+from inferstack.models.data import Pairs, read_texts
+from inferstack.models.hugging_face import Checkpoint, load_checkpoint
+from inferstack.models.scenario import Phase
+from inferstack.optimize.quality import Measure, Quality
 from inferstack.optimize.stages import Stages, digest, digest_of_graph
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from inferstack.analysis.workload import Model
 
     Array = npt.NDArray[Any]
 
@@ -60,14 +64,14 @@ def weakness(calibrating: Sequence[str]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """Sentences and pairs of one checkpoint, encoded: arrays (sentences, tokens) per graph input.
+class SentenceEvaluation:
+    """See `Evaluation`. Sentences and pairs as ids: arrays (sentences, tokens) per graph input.
 
-    graph: the float one. calibrating: what the ranges
-    come from. measured: what accuracy is measured on. sides, scores: of the pairs, if any.
-    truncated: sentences that are longer than the sequence and lose their end.
+    calibrating: what the ranges come from. measured: what accuracy is measured on. sides, scores:
+    of the pairs, if any.
     """
 
+    name: str
     graph: Graph
     stages: Stages
     calibrating: Feeds
@@ -77,23 +81,37 @@ class Evaluation:
     truncated: int
 
     @property
-    def sentences(self) -> int:
+    def unit(self) -> str:
+        """What a sample is."""
+        return "sentences"
+
+    @property
+    def samples(self) -> int:
         """How many measure."""
         return len(self.measured[self.graph.inputs[0]])
 
     @property
-    def calibration_sentences(self) -> int:
+    def pairs(self) -> int:
+        """Scored pairs."""
+        return len(self.scores)
+
+    @property
+    def calibration_samples(self) -> int:
         """How many calibrate."""
         return len(self.calibrating[self.graph.inputs[0]])
 
     def calibrate(self, progress: Progress) -> Calibration:
         """Statistics of the float graph on the sentences that calibrate."""
         batches = feeds_by_length(self.graph, self.calibrating)
-        advance = counted(progress, "calibrating", self.calibration_sentences)
+        advance = counted(progress, "calibrating", self.calibration_samples)
         return calibrate(self.graph, batches, progress=advance)
 
-    def accuracy(self, graph: Graph, method: str, progress: Progress) -> Accuracy:
-        """Of a compressed graph; `method` names it among the stages."""
+    def feeds(self, count: int) -> Feeds:
+        """The first sentences that measure."""
+        return {name: values[:count] for name, values in self.measured.items()}
+
+    def quality(self, graph: Graph, method: str, progress: Progress) -> Quality:
+        """See `Evaluation`."""
         import numpy as np
 
         names = {FLOAT: self.graph, method: graph}
@@ -107,12 +125,22 @@ class Evaluation:
             for name, one in names.items():
                 first, second = (self._embeddings(name, one, side, progress) for side in self.sides)
                 correlations[name] = spearman(cosines(first, second), np.asarray(self.scores))
-        return Accuracy(
-            mean_cosine=float(similarity.mean()),
-            worst_cosine=float(similarity.min()),
-            spearman_float=correlations.get(FLOAT),
-            spearman_compressed=correlations.get(method),
-            samples=len(similarity),
+        labels = {method: ("spearman_compressed", "Spearman"), FLOAT: ("spearman_float", "of fp32")}
+        return Quality(
+            measures=(
+                Measure(
+                    key="mean_cosine",
+                    label="cosine mean",
+                    value=float(similarity.mean()),
+                    meaning="mean cosine against fp32 embeddings",
+                ),
+                Measure(key="worst_cosine", label="cosine worst", value=float(similarity.min())),
+                *(
+                    Measure(key=key, label=label, value=correlations[name], spec=".2f", times=100)
+                    for name, (key, label) in labels.items()
+                    if name in correlations
+                ),
+            ),
             by_length=by_length(similarity, lengths_of(self.graph, self.measured)),
         )
 
@@ -141,25 +169,62 @@ class Evaluation:
         return self.stages.array(f"embeddings-{name}", whole, rows, lambda: embed(graph, feeds))
 
 
-def prepare(
+class Sentences:
+    """See the module."""
+
+    name = "sentences"
+    description = "an encoder of sentences, by its embeddings"
+
+    def takes(self, model: Model) -> bool:
+        """An encoder that reads words."""
+        return Phase.ENCODE in model.architecture.phases and model.architecture.sees_tokens
+
+    def read(self, path: Path) -> tuple[tuple[str, ...], str]:
+        """The sentences of a file."""
+        found = read_texts(path)
+        return found.sentences, f"{found.read_as}: {len(found.sentences):,} sentences"
+
+    def weakness(self, texts: Sequence[str], calibration: Sequence[str] | None) -> str | None:
+        """One sentence alone gives ranges that fit it."""
+        return weakness(split(texts)[0] if calibration is None else calibration)
+
+    def prepare(
+        self,
+        model: Path,
+        seq_len: int,
+        *,
+        texts: Sequence[str],
+        calibration: Sequence[str] | None,
+        pairs: Pairs | None,
+        stages: Stages,
+    ) -> SentenceEvaluation:
+        """Encodes all texts. Raises DataError without sentences, and for pairs of one score."""
+        if pairs is not None and len(set(pairs.scores)) == 1:
+            raise DataError(
+                "--eval",
+                "the pairs cannot be ranked",
+                got=f"{len(pairs.scores)} of one score",
+                need="at least two different scores",
+            )
+        checkpoint = load_checkpoint(model, seq_len=seq_len)
+        calibrating, measured = (
+            split(texts) if calibration is None else (tuple(calibration), tuple(texts))
+        )
+        return prepared(checkpoint, calibrating, measured, pairs, stages)
+
+
+def prepared(
     checkpoint: Checkpoint,
-    *,
     calibration: Sequence[str],
     sentences: Sequence[str],
     pairs: Pairs | None,
     stages: Stages,
-) -> Evaluation:
-    """Encodes all texts. Raises DataError without sentences, and for pairs of one score."""
-    if pairs is not None and len(set(pairs.scores)) == 1:
-        raise DataError(
-            "--eval",
-            "the pairs cannot be ranked",
-            got=f"{len(pairs.scores)} of one score",
-            need="at least two different scores",
-        )
+) -> SentenceEvaluation:
+    """The checkpoint with its texts as ids."""
     tokenizer = checkpoint.tokenizer
     texts = [*calibration, *sentences, *(() if pairs is None else (*pairs.first, *pairs.second))]
-    return Evaluation(
+    return SentenceEvaluation(
+        name=checkpoint.name,
         graph=checkpoint.graph,
         stages=stages,
         calibrating=tokenizer.encode(calibration),
@@ -168,3 +233,6 @@ def prepare(
         scores=pairs.scores if pairs else (),
         truncated=tokenizer.truncated(texts),
     )
+
+
+TASK = Sentences()
