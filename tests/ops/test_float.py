@@ -266,3 +266,21 @@ def test_a_sequence_longer_than_the_position_table_is_refused() -> None:
     ids = Tensor(name="ids", shape=(1, 513), dtype=DType.INT64)
     with pytest.raises(InputError, match="got 513, need at most 512 tokens"):
         rules()["position_embedding"].infer({"table": table, "ids": ids}, {"padding_id": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [
+        ("sigmoid", {}),
+        ("gelu", {"approximate": "quick"}),
+        ("swiglu_clamped", {}),
+        ("route", {"scoring": "sigmoid", "active": 1}),
+    ],
+)
+def test_a_sigmoid_far_down_is_nothing(kind: str, attributes: dict[str, Any]) -> None:
+    """Without the warning that exp(-x) is beyond the type."""
+    x = np.array([[[-1e4, -200.0, 3.0]]], dtype=np.float32)
+    found = rules()[kind].reference({"x": x, "gate": x}, attributes)
+    assert found.dtype == np.float32
+    assert np.abs(found[0, 0, :2]).max() == 0
+    assert found[0, 0, 2] > 0.9

@@ -137,7 +137,16 @@ def test_the_shape_of_the_result(
 IMAGES = {"x": (1, 4, 8, 8), "weight": (6, 2, 3, 3)}
 SCORED = {"query": (1, 3, 8), "key": (1, 5, 4)}
 MIXED = {"probabilities": (1, 4, 3, 5), "value": (1, 5, 6)}
+ROUTED = {"x": (2, 3, 8)}
+ROUTING = {"scoring": "softmax", "active": 2}
 REFUSED: list[tuple[str, Shapes, Mapping[str, Any], Mapping[str, DType]]] = [
+    ("route", ROUTED, {**ROUTING, "active": 9}, {}),
+    ("route", ROUTED, {**ROUTING, "groups": 0}, {}),
+    ("route", ROUTED, {**ROUTING, "groups": 3, "open": 1}, {}),
+    ("route", ROUTED, {**ROUTING, "groups": 4, "open": 5}, {}),
+    ("route", ROUTED, {**ROUTING, "groups": 4, "open": 0}, {}),
+    ("route", ROUTED, {**ROUTING, "active": 5, "groups": 4, "open": 2}, {}),
+    ("route", {**ROUTED, "bias": (7,)}, ROUTING, {}),
     ("add", {"a": (3,), "b": (1, 3)}, {}, {}),
     ("add", {"a": (2, 3), "b": (2,)}, {}, {}),
     ("add", {"a": (2, 1), "b": (2, 3)}, {}, {}),

@@ -143,7 +143,7 @@ class Runner:
         elif operator.kind == "append_cache":
             made = steps.append_step(operator)
         elif operator.kind == "rotary":
-            made = steps.rotary_step(operator, context, self._frequencies(operator))
+            made = steps.rotary_step(operator, self._frequencies(operator))
         return made or steps.reference_step(operator, context)
 
     def _frequencies(self, operator: Operator) -> Frequencies | None:

@@ -17,6 +17,7 @@ from inferstack.generate import kernels
 from inferstack.ir.graph import Graph, Operator
 from inferstack.ops.alibi import alibi_slopes
 from inferstack.ops.registry import rule_for
+from inferstack.ops.rotary import cosine_sine, turned_by
 
 Array = npt.NDArray[Any]
 Values = dict[str, Array]
@@ -114,43 +115,26 @@ def append_step(operator: Operator) -> Step:
     return run
 
 
-def rotary_step(operator: Operator, context: int, frequencies: Frequencies | None) -> Step:
+def rotary_step(operator: Operator, frequencies: Frequencies | None) -> Step:
     """Cosines and sines are made once in a pass for all layers that have the same angles.
 
     frequencies: where the operator's attributes give some, which may depend on the length.
     """
     name = operator.inputs["x"]
-    says: Attributes = operator.attributes
-    heads, theta = int(says["heads"]), float(says["theta"])
-    amplitude = float(says.get("amplitude", 1.0))
-    start = int(says.get("skipped", 0))
-    said = says.get("turned")
-    interleaved = bool(says.get("interleaved", False))
-
-    def angles(now: Now, turned: int, dtype: Any) -> tuple[Array, Array]:
-        steps = None if frequencies is None else frequencies(now.reach)
-        key = (steps, theta, turned, amplitude)
-        if key not in now.angles:
-            powers = np.arange(turned // 2, dtype=np.float64) / (turned // 2)
-            each = theta**-powers if steps is None else np.asarray(steps)
-            turns = (np.arange(now.position, now.end)[:, None] * each)[:, None, :]
-            cosine, sine = amplitude * np.cos(turns), amplitude * np.sin(turns)
-            now.angles[key] = (cosine.astype(dtype), sine.astype(dtype))
-        return now.angles[key]
+    says: dict[str, Any] = dict(operator.attributes)
+    heads = int(says["heads"])
+    shared = (says["theta"], says.get("amplitude"), says.get("turned"))
 
     def run(values: Values, now: Now) -> Array:
         x = values[name]
-        result = x.reshape(1, now.tokens, heads, -1).copy()
-        turned = result.shape[-1] if said is None else int(said)
-        cosine, sine = angles(now, turned, x.dtype)
-        end, middle = start + turned, start + turned // 2
-        pairs = np.s_[start:end:2] if interleaved else np.s_[start:middle]
-        partners = np.s_[start + 1 : end : 2] if interleaved else np.s_[middle:end]
-        low, high = result[..., pairs].copy(), result[..., partners]
-        turned_low = low * cosine - high * sine
-        result[..., partners] = high * cosine + low * sine
-        result[..., pairs] = turned_low
-        return result.reshape(x.shape)
+        steps = None if frequencies is None else frequencies(now.reach)
+        width = x.shape[2] // heads
+        key = (steps, width, *shared)
+        if key not in now.angles:
+            asked = says if steps is None else {**says, "frequencies": steps}
+            cosine, sine = cosine_sine(now.position, now.tokens, width, asked)
+            now.angles[key] = (cosine.astype(x.dtype), sine.astype(x.dtype))
+        return turned_by(x, *now.angles[key], says)
 
     return run
 

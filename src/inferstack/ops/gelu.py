@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
 from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.shares import sigmoid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -59,8 +60,7 @@ class GeluRule(Rule):
             inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
             return np.asarray(0.5 * x * (1 + np.tanh(inner)), dtype=x.dtype)
         if attributes.get("approximate") == "quick":
-            with np.errstate(over="ignore"):
-                return np.asarray(x / (1 + np.exp(-1.702 * x)), dtype=x.dtype)
+            return np.asarray(x * sigmoid(1.702 * x), dtype=x.dtype)
         from inferstack.ops.kernels.floating import gelu
 
         return gelu(x)

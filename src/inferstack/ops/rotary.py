@@ -68,30 +68,43 @@ class RotaryRule(Rule):
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
-        import numpy as np
+        x = inputs["x"]
+        first, width = int(attributes.get("first", 0)), x.shape[2] // int(attributes["heads"])
+        cosine, sine = cosine_sine(first, x.shape[1], width, attributes)
+        return turned_by(x, cosine.astype(x.dtype), sine.astype(x.dtype), attributes)
 
-        x, heads = inputs["x"], int(attributes["heads"])
-        batch, tokens, width = x.shape
-        turned = int(attributes.get("turned", width // heads))
-        frequencies = attributes.get("frequencies")
-        if frequencies is None:
-            steps = np.arange(turned // 2, dtype=np.float64) / (turned // 2)
-            frequencies = float(attributes["theta"]) ** -steps
-        positions = np.arange(tokens, dtype=np.float64) + int(attributes.get("first", 0))
-        angles = (positions[:, None] * np.asarray(frequencies))[:, None, :]
-        amplitude = float(attributes.get("amplitude", 1.0))
-        cosine = (amplitude * np.cos(angles)).astype(x.dtype)
-        sine = (amplitude * np.sin(angles)).astype(x.dtype)
-        result = x.reshape(batch, tokens, heads, -1).copy()
-        start = int(attributes.get("skipped", 0))
-        end, middle = start + turned, start + turned // 2
-        interleaved = bool(attributes.get("interleaved", False))
-        pairs = np.s_[start:end:2] if interleaved else np.s_[start:middle]
-        partners = np.s_[start + 1 : end : 2] if interleaved else np.s_[middle:end]
-        low, high = result[..., pairs].copy(), result[..., partners].copy()
-        result[..., pairs] = low * cosine - high * sine
-        result[..., partners] = high * cosine + low * sine
-        return result.reshape(batch, tokens, width)
+
+def cosine_sine(
+    first: int, tokens: int, width: int, attributes: Mapping[str, Any]
+) -> tuple[Array, Array]:
+    """Of the angles of `tokens` positions from `first` on, for heads of `width` elements: each
+    (tokens, 1, pairs), in float64."""
+    import numpy as np
+
+    pairs = int(attributes.get("turned", width)) // 2
+    frequencies = attributes.get("frequencies")
+    if frequencies is None:
+        frequencies = float(attributes["theta"]) ** -(np.arange(pairs, dtype=np.float64) / pairs)
+    positions = np.arange(first, first + tokens, dtype=np.float64)
+    angles = (positions[:, None] * np.asarray(frequencies))[:, None, :]
+    amplitude = float(attributes.get("amplitude", 1.0))
+    return amplitude * np.cos(angles), amplitude * np.sin(angles)
+
+
+def turned_by(x: Array, cosine: Array, sine: Array, attributes: Mapping[str, Any]) -> Array:
+    """x with its pairs turned by the angles of `cosine_sine`."""
+    import numpy as np
+
+    result = x.reshape(*x.shape[:2], int(attributes["heads"]), -1).copy()
+    start, half = int(attributes.get("skipped", 0)), cosine.shape[-1]
+    middle, end = start + half, start + 2 * half
+    interleaved = bool(attributes.get("interleaved", False))
+    pairs = np.s_[start:end:2] if interleaved else np.s_[start:middle]
+    partners = np.s_[start + 1 : end : 2] if interleaved else np.s_[middle:end]
+    low, high = result[..., pairs].copy(), result[..., partners].copy()
+    result[..., pairs] = low * cosine - high * sine
+    result[..., partners] = high * cosine + low * sine
+    return result.reshape(x.shape)
 
 
 RULE = RotaryRule()

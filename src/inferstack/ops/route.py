@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
+from inferstack.ops.experts import chosen
 from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.shares import sigmoid, softmax
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,9 +42,16 @@ class RouteRule(Rule):
         x, active = inputs["x"], int(attributes["active"])
         self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
         self.need(len(x.shape) == 3, x.name, x.shape, "(batch, tokens, experts)")
-        self.need(1 <= active <= x.shape[2], x.name, active, f"1 to {x.shape[2]} active experts")
-        groups = int(attributes.get("groups", 1))
-        self.need(x.shape[2] % groups == 0, x.name, groups, f"a divisor of {x.shape[2]} experts")
+        experts, groups = x.shape[2], int(attributes.get("groups", 1))
+        even = groups >= 1 and experts % groups == 0
+        self.need(even, x.name, groups, f"a number of groups that divides {experts} experts")
+        opened = int(attributes["open"]) if groups > 1 else 1
+        self.need(1 <= opened <= groups, x.name, opened, f"1 to {groups} open groups")
+        most = experts // groups * opened
+        self.need(1 <= active <= most, x.name, active, f"1 to {most} active experts")
+        if "bias" in inputs:
+            bias = inputs["bias"].shape
+            self.need(bias == (experts,), x.name, bias, f"a bias for each of {experts} experts")
         return x.shape, x.dtype
 
     def space(
@@ -65,35 +74,25 @@ class RouteRule(Rule):
 
         x, active = inputs["x"], int(attributes["active"])
         scoring = str(attributes["scoring"])
-        scores = 1 / (1 + np.exp(-x)) if scoring == "sigmoid" else _softmax(x)
+        scores = sigmoid(x) if scoring == "sigmoid" else softmax(x)
         wanted = scores + inputs["bias"] if "bias" in inputs else scores
         groups = int(attributes.get("groups", 1))
         if groups > 1:
             grouped = wanted.reshape(*x.shape[:2], groups, -1)
             best = 2 if "bias" in inputs else 1
             worth = np.sort(grouped, axis=-1)[..., -best:].sum(axis=-1)
-            order = np.argsort(-worth, axis=-1, kind="stable")
             shut = np.ones(worth.shape, dtype=np.bool_)
-            np.put_along_axis(shut, order[..., : int(attributes["open"])], False, axis=-1)
+            np.put_along_axis(shut, chosen(worth, int(attributes["open"])), False, axis=-1)
             grouped = np.where(shut[..., None], -np.inf, grouped)
             wanted = grouped.reshape(x.shape)
-        chosen = np.argsort(-wanted, axis=-1, kind="stable")[..., :active]
         kept = np.zeros(x.shape, dtype=np.bool_)
-        np.put_along_axis(kept, chosen, True, axis=-1)
+        np.put_along_axis(kept, chosen(wanted, active), True, axis=-1)
         if scoring == "chosen":
-            return _softmax(np.where(kept, x, -np.inf))
+            return softmax(np.where(kept, x, -np.inf))
         result: Array = np.where(kept, scores, 0)
         if attributes.get("normalized", False):
             result = result / (result.sum(axis=-1, keepdims=True) + 1e-20)
         return np.asarray(result * float(attributes.get("factor", 1.0)), dtype=x.dtype)
-
-
-def _softmax(x: Array) -> Array:
-    import numpy as np
-
-    result: Array = np.exp(x - x.max(axis=-1, keepdims=True))
-    result /= result.sum(axis=-1, keepdims=True)
-    return result
 
 
 RULE = RouteRule()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferstack.ops.elementwise import ElementwiseRule
+from inferstack.ops.shares import sigmoid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,12 +24,7 @@ class SigmoidRule(ElementwiseRule):
 
     def reference(self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]) -> Array:
         """In floating point."""
-        import numpy as np
-
-        x = inputs["x"]
-        with np.errstate(over="ignore"):
-            result: Array = 1 / (1 + np.exp(-x))
-        return result.astype(x.dtype)
+        return sigmoid(inputs["x"])
 
 
 RULE = SigmoidRule()

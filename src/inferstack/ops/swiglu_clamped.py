@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Tensor, Work
 from inferstack.ops.rule import OUTPUT, IterationSpace, Rule, simple
+from inferstack.ops.shares import sigmoid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,7 +58,7 @@ class SwigluClampedRule(Rule):
         limit = float(attributes.get("limit", LIMIT))
         gate = np.minimum(inputs["gate"], limit)
         x = np.clip(inputs["x"], -limit, limit)
-        share = 1 / (1 + np.exp(-float(attributes.get("alpha", ALPHA)) * gate))
+        share = sigmoid(float(attributes.get("alpha", ALPHA)) * gate)
         return np.asarray((x + 1) * gate * share, dtype=x.dtype)
 
 
