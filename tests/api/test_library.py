@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import inferstack as ist
+from inferstack.models import catalogue
 from inferstack.models.named import named_models
 
 
@@ -22,3 +23,15 @@ def test_one_type_alone() -> None:
     with pytest.raises(ist.InputError, match="did you mean 'bert'"):
         ist.named_models("berd")
     assert "flan-t5-small" in str(ist.named_models("t5"))
+
+
+def test_a_type_builds_its_own_models_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def parameters_of(name: str) -> int:
+        built.append(name)
+        return len(built)
+
+    monkeypatch.setattr(catalogue, "parameters_of", parameters_of)
+    rows = ist.named_models("t5").records()
+    assert sorted(built) == sorted(row["name"] for row in rows)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from inferstack.analysis.convention import Mask
 from inferstack.analysis.workload import Task
 
-__all__ = ["ElementType", "Group", "Mask", "Task"]
+__all__ = ["WRITTEN_TOKENS", "ElementType", "Group", "Mask", "Task"]
 
 
 class ElementType(StrEnum):
@@ -26,3 +26,7 @@ class Group(StrEnum):
     PART = "part"
     KIND = "kind"
     OPERATOR = "operator"
+
+
+WRITTEN_TOKENS = 128
+"""That a decoder writes at most where nothing else is asked for."""

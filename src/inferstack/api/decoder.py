@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inferstack.api.choices import WRITTEN_TOKENS
 from inferstack.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from inferstack.generate.runner import Runner
     from inferstack.generate.text import Generation
     from inferstack.models.text_tokenizer import TextTokenizer
-
-USUAL_TOKENS = 128
 
 
 class Decoder:
@@ -30,7 +29,7 @@ class Decoder:
         self,
         prompt: str,
         *,
-        max_tokens: int = USUAL_TOKENS,
+        max_tokens: int = WRITTEN_TOKENS,
         temperature: float = 0.0,
         top_k: int | None = None,
         top_p: float = 1.0,
@@ -63,7 +62,7 @@ class Decoder:
         self,
         prompt: str,
         *,
-        max_tokens: int = USUAL_TOKENS,
+        max_tokens: int = WRITTEN_TOKENS,
         temperature: float = 0.0,
         top_k: int | None = None,
         top_p: float = 1.0,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferstack.api.shown import Record, Shown
-from inferstack.core.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,13 +48,6 @@ def named_models(model_type: str | None = None) -> Models:
             "parameters": entry.parameters,
             "source": entry.source,
         }
-        for entry in catalogue()
+        for entry in catalogue(model_type)
     ]
-    if model_type is None:
-        return Models(rows)
-    known = sorted({str(row["model_type"]) for row in rows})
-    if model_type not in known:
-        raise UnknownNameError(
-            "--type", "model type", model_type, known, listed_by="inferstack models"
-        )
-    return Models([row for row in rows if row["model_type"] == model_type])
+    return Models(rows)

@@ -16,7 +16,7 @@ from inferstack.analysis.workload import (
     workloads,
 )
 from inferstack.api.arguments import chosen, lengths_of, name_or_path, sentence_list, whole
-from inferstack.api.choices import Mask, Task
+from inferstack.api.choices import WRITTEN_TOKENS, Mask, Task
 from inferstack.api.counts import Counts, count
 from inferstack.api.machine import Machine, machine_of
 from inferstack.api.shown import Record, Shown
@@ -250,7 +250,7 @@ class Model(Shown):
         self,
         prompt: str,
         *,
-        max_tokens: int = 128,
+        max_tokens: int = WRITTEN_TOKENS,
         temperature: float = 0.0,
         top_k: int | None = None,
         top_p: float = 1.0,

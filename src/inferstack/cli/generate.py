@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from inferstack.api.choices import WRITTEN_TOKENS
 from inferstack.cli import completion
 from inferstack.cli.console import session_of
 
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
             ),
         ],
         prompt: Annotated[str, typer.Option(metavar="TEXT", help="What it continues.")],
-        max_tokens: Annotated[int, typer.Option(help="Tokens to write at most.")] = 128,
+        max_tokens: Annotated[int, typer.Option(help="Tokens to write at most.")] = WRITTEN_TOKENS,
         temperature: Annotated[
             float, typer.Option(help="0: always the likeliest token. Higher draws unlikelier ones.")
         ] = 0.0,

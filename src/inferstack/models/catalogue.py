@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inferstack.core.errors import UnknownNameError
 from inferstack.ir.graph import Graph, TensorRole
 from inferstack.models.architecture import Architecture, architecture_of, build, preset_names
 from inferstack.models.named import named_models
@@ -20,21 +21,30 @@ class Entry:
     source: str
 
 
-def catalogue() -> tuple[Entry, ...]:
-    """Every name that can be built, by type and size."""
+def catalogue(model_type: str | None = None) -> tuple[Entry, ...]:
+    """Every name that can be built, by type and size; those of one type alone where it is said.
+    Raises UnknownNameError for a type without names."""
     named = {model.name: model for model in named_models()}
-    found = []
+    types: dict[str, str] = {}
     for name in preset_names():
-        architecture, _ = architecture_of(name)
         model = named.get(name)
-        found.append(
-            Entry(
-                name=name,
-                model_type=str(model.config["model_type"]) if model else _own_name(architecture),
-                parameters=parameters_of(name),
-                source=model.source if model else _source(architecture),
-            )
+        own = str(model.config["model_type"]) if model else _own_name(architecture_of(name)[0])
+        types[name] = own
+    if model_type is not None and model_type not in types.values():
+        known = set(types.values())
+        raise UnknownNameError(
+            "--type", "model type", model_type, known, listed_by="inferstack models"
         )
+    found = [
+        Entry(
+            name=name,
+            model_type=own,
+            parameters=parameters_of(name),
+            source=named[name].source if name in named else _source(architecture_of(name)[0]),
+        )
+        for name, own in types.items()
+        if model_type in (None, own)
+    ]
     return tuple(sorted(found, key=lambda entry: (entry.model_type, entry.parameters)))
 
 
