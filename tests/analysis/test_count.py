@@ -182,3 +182,14 @@ def test_a_generation_behind_sliding_windows_is_the_sum_over_every_step(tokens: 
     for counts in (prompt, summed):
         (scores,) = (item for item in counts if item.name == "layer0.scores")
         assert scores.flops == scores.repeats * pairs * 4 * 256 * 2
+
+
+@pytest.mark.parametrize("batch", [1, 15, 16, 17, 31])
+def test_experts_compute_the_rows_that_there_are(batch: int) -> None:
+    """Eight experts a token of 128, each of 2048 x 768; as many are read as there are rows."""
+    counts = count(build("qwen3-30b-a3b", Scenario.decode(7, batch=batch)), EXACT)
+    (gate,) = (item for item in counts if item.name == "layer0.experts.gate")
+    rows = 8 * batch
+    assert gate.flops == 48 * 2 * rows * 2048 * 768
+    moved = rows * (2048 + 768) + min(rows, 128) * 2048 * 768
+    assert gate.traffic_bytes == 48 * 4 * moved

@@ -56,6 +56,13 @@ def test_nothing_heavy_is_imported_for_a_table() -> None:
     assert done.stderr.strip() == ""
 
 
+def test_a_mixture_says_what_it_assumes(capsys: Capture) -> None:
+    said = "balanced experts, each with as many tokens as any other"
+    assert f"assumed: {said}." in answer(capsys, "mixtral-8x7b", "--seq-len", "8")
+    assert as_json(capsys, "mixtral-8x7b", "--seq-len", "8")["assumptions"] == [said]
+    assert as_json(capsys, "gpt2", "--seq-len", "8")["assumptions"] == []
+
+
 def test_the_table_shows_table_3_of_the_survey(capsys: Capture) -> None:
     shown = answer(capsys, "bert-base", "--seq-len", "128", "--convention", "survey")
     lines = {" ".join(line.split()) for line in shown.splitlines()}

@@ -176,12 +176,18 @@ class Instances:
         outer = place.outer
         assert outer is not None, "only the outermost level has nothing outside"
         seen = outer.touched.setdefault(around, set())
-        again = tile & seen
+        again = [element for element in tile & seen if self._stands(place, element)]
         outer.reads[around] = outer.reads.get(around, 0) + len(again)
         seen |= tile
         for member in members:
             place.touched[member] = set()
             place.visits.append((around, member, tile))
+
+    def _stands(self, place: _Place, element: Element) -> bool:
+        """Whether the level outside holds it: DRAM holds nothing that is outside of the tensor."""
+        assert place.outer is not None, "only the outermost level has nothing outside"
+        dram = place.outer.level == self.accelerator.levels[0].name
+        return not dram or inside(place.operand, frozenset({element})) == 1
 
     def all_places(self) -> list[_Place]:
         """Stores, then the array's places."""
@@ -237,7 +243,7 @@ class Instances:
             leader = self._leader(place, member)
             for element in tile:
                 drains[member, element] = drains.get((member, element), 0) + 1
-                if leader:
+                if leader and self._stands(place, element):
                     writes[around, element] = writes.get((around, element), 0) + 1
         raw = place.level == "array" and outer.outer is not None
         last = result if self._alone(outer) and not raw else self._width(outer)

@@ -18,7 +18,7 @@ from inferstack.hardware.accelerator import (
     Missing,
     Role,
 )
-from inferstack.mapping.contraction import Contraction
+from inferstack.mapping.contraction import Contraction, Operand
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.shapes import attention_context, attention_scores, convolution, matmul
 from inferstack.ops.rule import Affine
@@ -118,6 +118,26 @@ def small_contraction(chance: random.Random, most: int = 7) -> Contraction:
         dilation=chance.randint(1, 3),
         groups=groups,
         output_bits=bits,
+    )
+
+
+def uneven(chance: random.Random) -> Contraction:
+    """Experts of which the last ones have fewer rows than the others, or none."""
+    experts, rows = chance.randint(2, 4), chance.randint(1, 3)
+    pairs = chance.randint(1 + (rows - 1) * experts, rows * experts - 1)
+    size = {"g": experts, "m": rows, "n": chance.randint(1, 3), "k": chance.randint(1, 3)}
+    row = Affine((("g", rows), ("m", 1)), size=pairs)
+    expert, column, inner = (Affine(((name, 1),)) for name in "gnk")
+    bits = chance.choice((8, 16, 32))
+    return Contraction(
+        name="experts",
+        dims=tuple(size.items()),
+        reductions=frozenset("k"),
+        operands=(
+            Operand(slot="a", role=Role.INPUT, indices=(row, inner), bits=8),
+            Operand(slot="b", role=Role.WEIGHT, indices=(expert, inner, column), bits=8),
+            Operand(slot="out", role=Role.OUTPUT, indices=(row, column), bits=bits),
+        ),
     )
 
 

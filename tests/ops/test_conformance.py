@@ -182,7 +182,14 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
             "a routes",
             unread="routes",
             active=2,
-        )
+        ),
+        # Six rows over four experts: two have one less.
+        example(
+            {"a": real(2, 3, 4), "b": real(4, 4, 5), "routes": ROUTES},
+            "a routes",
+            unread="routes",
+            active=1,
+        ),
     ],
     "gelu": [
         example({"x": real(2, 3, 4)}, "x", approximate="none"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.mapping.machines import hierarchy, padded, placed, small_contraction
+from tests.mapping.machines import hierarchy, padded, placed, small_contraction, uneven
 from tests.slow import slow
 
 from inferstack.core.infeasible import Infeasible
@@ -199,11 +199,14 @@ def _nest(
     return Mapping(operator=wanted.name, accelerator=machine.name, nodes=tuple(nodes))
 
 
-def tiny(chance: random.Random, padding: bool = False) -> tuple[Contraction, Accelerator]:
+def tiny(
+    chance: random.Random, padding: bool = False, experts: bool = False
+) -> tuple[Contraction, Accelerator]:
     """A case whose whole space can be enumerated."""
     while True:
         machine = hierarchy(chance, roomy=False)
-        wanted = placed(chance, small_contraction(chance, 5), machine)
+        wanted = uneven(chance) if experts else small_contraction(chance, 5)
+        wanted = placed(chance, wanted, machine)
         if padding:
             wanted = padded(chance, wanted)
             if not any(index.size for operand in wanted.operands for index in operand.indices):
@@ -216,7 +219,17 @@ def tiny(chance: random.Random, padding: bool = False) -> tuple[Contraction, Acc
 @pytest.mark.parametrize("seed", [*range(10), 5073, *slow(range(10, 24))])
 def test_the_optimum_is_that_of_enumeration(seed: int, padding: bool) -> None:
     chance = random.Random(seed)
-    wanted, machine = tiny(chance, padding)
+    equals_enumeration(*tiny(chance, padding), chance)
+
+
+@pytest.mark.parametrize("seed", [*range(6), *slow(range(6, 12))])
+def test_the_optimum_of_experts_with_fewer_rows_is_that_of_enumeration(seed: int) -> None:
+    chance = random.Random(seed)
+    equals_enumeration(*tiny(chance, experts=True), chance)
+
+
+def equals_enumeration(wanted: Contraction, machine: Accelerator, chance: random.Random) -> None:
+    """For every objective, and the certificate counts the same space."""
     perfect = chance.random() < 0.3
     costs, size = enumerated(wanted, machine, perfect, chance)
     for objective in OBJECTIVES:

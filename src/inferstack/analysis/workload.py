@@ -28,6 +28,7 @@ from inferstack.models.layers import ARCHITECTURE as LAYERS
 from inferstack.models.layers import LayerSet, is_layer_file, layers_of, read_layers
 from inferstack.models.scenario import Phase, Scenario, check_size
 from inferstack.models.weight_type import WeightType
+from inferstack.ops.registry import assumptions
 
 USUAL_LENGTHS = (128, 512)
 """Sequence lengths where none are given."""
@@ -120,6 +121,11 @@ class Analysis:
     def mask(self) -> Mask:
         """Which pairs of query and key were counted."""
         return self.convention.mask if is_causal(self.workload.model) else Mask.FULL
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the counts take for granted of the data."""
+        return assumptions(operator.kind for operator in self.operators)
 
     @property
     def total(self) -> Count:

@@ -10,7 +10,8 @@ The instances of a fan-out walk their loops side by side, launched anew by every
 outside of them: what they hold does not outlast it. What does not vary along an axis is read once
 outside and multicast, and the partial sums of instances that share an output are added on the way:
 the outer level sees one. Zeros of a convolution's padding are made on the chip: they are
-written with the elements that DRAM sends, and not read there.
+written with the elements that DRAM sends, and not read there. Rows that no expert has leave the
+chip no more than they come.
 
 A visit of an output tile starts from zero, or from the sum of an earlier visit, and ends with a
 write to the level outside. The earlier sum enters the adder with the first products: it is read
@@ -218,7 +219,8 @@ class _Walk:
         return Count(
             outer=outer,
             inner=inner,
-            outer_once=self._moved(depth, near) * self._passes(depth, 0, around),
+            outer_once=self._moved(depth, near, stored=self.from_dram)
+            * self._passes(depth, 0, around),
             inner_once=self._moved(depth, all_in) * self._passes(depth, 0, all_in),
         )
 
@@ -302,7 +304,7 @@ class Tally:
         dram = self.accelerator.levels[0].name
         output = self.contraction.by_role(Role.OUTPUT)
         home = self.accelerator.levels[output.home(self.accelerator)].name
-        once = output.elements(self.contraction.extents)
+        once = output.results(self.contraction.extents)
         visits, left = once, 0
         for flow, count in counted:
             level, slot = flow.outer, flow.slot

@@ -15,7 +15,7 @@ from inferstack.ir.graph import Graph, Operator
 from inferstack.mapping.epilogue import NO_EPILOGUE, ROW_FACTOR_BITS, Epilogue
 from inferstack.ops.distinct import Terms, distinct, distinct_inside
 from inferstack.ops.registry import rule_for
-from inferstack.ops.rule import OUTPUT, Affine
+from inferstack.ops.rule import OUTPUT, Affine, points_with_place
 
 MATMUL_DIMS = ("m", "n", "k")
 BIAS = "bias"
@@ -45,6 +45,10 @@ class Operand:
     def home(self, accelerator: Accelerator) -> int:
         """The place of its origin among the levels of a machine, 0 for the outermost."""
         return 0 if self.origin is None else accelerator.index(self.origin)
+
+    def results(self, extents: dict[str, int]) -> int:
+        """Elements of an output that leave for its home: DRAM takes no padding."""
+        return self.stored(extents) if self.origin is None else self.elements(extents)
 
     def elements(self, chunk: dict[str, int]) -> int:
         """Distinct elements that a chunk (extent by dimension) touches, zeros of padding included:
@@ -86,8 +90,8 @@ class Contraction:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates."""
-        return math.prod(extent for _, extent in self.dims)
+        """Multiply-accumulates, those left out that have no place in the result."""
+        return points_with_place(self.extents, self.by_role(Role.OUTPUT).indices)
 
     @property
     def signature(self) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 routes (batch, tokens, E) say who goes where; rows stand as `dispatch` hands them on. Result (batch,
 tokens * active, n). Attribute active. As a loop nest it is taken as balanced: all experts, or as
-many as there are rows, have as many rows each, rounded up. No integer form.
+many as there are rows, are read, and have room for as many rows each, rounded up; the rows behind
+the last one are idle. No integer form.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class ExpertMatmulRule(Rule):
     work: ClassVar[Work] = Work.MATMUL
     required: ClassVar[tuple[str, ...]] = ("a", "b", "routes")
     optional: ClassVar[tuple[str, ...]] = ("bias",)
+    assumes: ClassVar[str | None] = "balanced experts, each with as many tokens as any other"
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
@@ -52,7 +54,7 @@ class ExpertMatmulRule(Rule):
         pairs = output.shape[0] * output.shape[1]
         visited = min(experts, pairs)
         each = ceil_div(pairs, visited)
-        rows = Affine((("g", each), ("m", 1)))
+        rows = Affine((("g", each), ("m", 1)), size=pairs if visited * each > pairs else None)
         accesses = [
             Access(slot="a", indices=(rows, Affine((("k", 1),)))),
             simple("b", "g", "k", "n"),

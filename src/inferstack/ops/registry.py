@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 import inferstack.ops
@@ -15,6 +16,12 @@ from inferstack.ops.rule import Rule
 def rules() -> dict[str, Rule]:
     """All rules by kind."""
     return {rule.kind: rule for rule in discover(inferstack.ops, "RULE").values()}
+
+
+def assumptions(kinds: Iterable[str]) -> tuple[str, ...]:
+    """What the loops of these kinds take for granted, each said once."""
+    known = rules()
+    return tuple(dict.fromkeys(said for kind in kinds if (said := known[kind].assumes)))
 
 
 def rule_for(operator: Operator) -> Rule:

@@ -5,6 +5,7 @@ FLOPs, bytes and loop dimensions follow from `IterationSpace`, and are typed now
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Tensor, Work
+from inferstack.ops.distinct import distinct_inside
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,7 +33,8 @@ OUTPUT = "out"
 class Affine:
     """offset + sum of coefficient * dimension: one index of a tensor access.
 
-    size: of the tensor's axis, where the index may leave it: what lies outside is padding.
+    size: of the tensor's axis, where the index may leave it: what lies outside is padding, of a
+    result what nobody computes.
     """
 
     terms: tuple[tuple[str, int], ...]
@@ -73,8 +76,9 @@ class IterationSpace:
 
     @property
     def points(self) -> int:
-        """Number of points of the space."""
-        return math.prod(extent for _, extent in self.dims)
+        """Number of points of the space, those left out that have no place in the result."""
+        written = [access for access in self.accesses if access.slot == OUTPUT]
+        return points_with_place(self.extents, *(access.indices for access in written))
 
     @property
     def extents(self) -> dict[str, int]:
@@ -84,6 +88,20 @@ class IterationSpace:
     def access(self, slot: str) -> Access:
         """The access of `slot`."""
         return next(access for access in self.accesses if access.slot == slot)
+
+
+def points_with_place(extents: Mapping[str, int], *written: tuple[Affine, ...]) -> int:
+    """Points of a box of loops, without those whose result would lie outside of its tensor.
+
+    written: the indices of the result, of which no two steps outside the reductions are the same.
+    """
+    points = math.prod(extents.values())
+    for index in itertools.chain(*written):
+        if index.size is not None:
+            terms = tuple((coefficient, extents[name]) for name, coefficient in index.terms)
+            inside = distinct_inside(terms, index.offset, index.size)
+            points = points // math.prod(extent for _, extent in terms) * inside
+    return points
 
 
 def simple(slot: str, *dims: str) -> Access:
@@ -121,6 +139,8 @@ class Rule(ABC):
     """The dimensions (query, key) of which a causal mask leaves a triangle."""
     unit: ClassVar[str | None] = None
     """The kind whose unit computes this one too, at its cost, where a machine names none for it."""
+    assumes: ClassVar[str | None] = None
+    """What its loops take for granted of the data; every table that counts it says so."""
 
     @abstractmethod
     def infer(

@@ -145,6 +145,7 @@ def _footnote(analysis: Analysis, machine: OnMachine | None) -> str:
         lines.append(f"{workload.task}: {TASK_TITLES[workload.task]}.")
         if workload.task is not Task.ENCODE:
             lines.append(f"mask: {MASK_TITLES[analysis.mask]}.")
+    lines += [f"assumed: {said}." for said in analysis.assumptions]
     lines.append("bytes: between memory and machine with ideal reuse, each operator by itself.")
     if machine:
         roof = machine.roof
@@ -211,6 +212,7 @@ def to_json(rows: Sequence[Row]) -> dict[str, Any]:
         "batch": workload.batch,
         "convention": first.convention.name,
         "mask": first.mask.value,
+        "assumptions": list(first.assumptions),
         "dtype": first.convention.element.value if first.convention.element else None,
         "dtype_source": first.convention.source,
         "accelerator": _machine_json(machine) if machine else None,

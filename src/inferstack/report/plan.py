@@ -90,6 +90,7 @@ def _footnote(plan: ModelPlan) -> str:
         )
     else:
         lines.append(plan.proof.text())
+    lines += [f"assumed: {said}." for said in plan.assumptions]
     lines.append(
         "of bound: cycles over what MACs at the array's peak, row operators and compulsory traffic "
         "take. of least: DRAM bytes over every operand once. all modelled, none simulated."
@@ -116,6 +117,7 @@ def to_json(plan: ModelPlan) -> dict[str, Any]:
         "clock_hz": plan.clock_hz,
         "peak_macs_per_cycle": plan.peak_macs_per_cycle,
         "objective": plan.objective,
+        "assumptions": list(plan.assumptions),
         "totals": _totals_json(plan.totals),
         "unfused": _totals_json(plan.unfused),
         "unproven_searches": plan.unproven,

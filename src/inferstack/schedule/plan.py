@@ -12,6 +12,7 @@ from inferstack.cost.groups.setting import Setting
 from inferstack.cost.scheduled import Scheduled
 from inferstack.hardware.accelerator import Accelerator, Control
 from inferstack.mapping.kernels import KernelGraph
+from inferstack.ops.registry import assumptions
 from inferstack.schedule.groups.choose import Fusion, FusionProof, choose
 from inferstack.schedule.programs import schedule_programs
 from inferstack.schedule.searcher import Searcher
@@ -79,6 +80,11 @@ class ModelPlan:
     unproven: int
     gap: float
     graph: KernelGraph
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the schedules take for granted of the data."""
+        return assumptions(kernel.kind for kernel in self.graph.kernels)
 
 
 def plan(

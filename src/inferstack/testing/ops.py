@@ -125,17 +125,21 @@ def _loops(rule: Rule, example: OperatorExample) -> Iterator[str]:
     output, result = _result(rule, example)
     tensors = {**_tensors(example), OUTPUT: output}
     space = rule.space(_tensors(example), output, example.attributes)
-    if space.points > MOST_POINTS:
-        yield f"the example has {space.points:,} points; at most {MOST_POINTS:,} are walked"
+    box = math.prod(extent for _, extent in space.dims)
+    if box > MOST_POINTS:
+        yield f"the example has {box:,} points; at most {MOST_POINTS:,} are walked"
         return
     if len(space.extents) != len(space.dims) or not space.reductions <= set(space.extents):
         yield "the dimensions have no distinct names, or a reduction is no dimension"
         return
     yield from _accesses(space, tensors, example)
     places = _places(space)
+    points = len(next(iter(places.values())))
+    if points != space.points:
+        yield f"it counts {space.points:,} points, and {points:,} have a place in its result"
     written = _indices(space.access(OUTPUT), places)
     flat = np.ravel_multi_index(tuple(written), _merged(output.shape, len(written)), mode="clip")
-    free = math.prod(extent for name, extent in space.dims if name not in space.reductions)
+    free = points // math.prod(space.extents[name] for name in space.reductions)
     if len(np.unique(flat)) != free:
         yield f"{free} steps outside the reductions write {len(np.unique(flat))} elements"
     exact = space.macs_per_point and not space.divides_rows and "multiplier" not in example.inputs
@@ -155,13 +159,17 @@ def _accesses(
     for slot in set(tensors) - set(slots) - example.unread:
         if not slot.endswith(SLOTS_WITHOUT_ACCESS):
             yield f"no access of {slot}"
+    places = _places(space)
     for access in space.accesses:
         shape = _merged(tensors[access.slot].shape, len(access.indices))
         if len(access.indices) != len(shape) or not access.dims <= set(space.extents):
             yield f"the access of {access.slot} does not fit its shape {shape}"
             continue
         for axis, index in enumerate(access.indices):
-            low, high = _range(index, space.extents)
+            values = _values(index, places)
+            low, high = values.min(), values.max()
+            if index.size not in (None, shape[axis]):
+                yield f"axis {axis} of {access.slot} is said to have {index.size} elements"
             if access.slot not in example.outside and not 0 <= low <= high < shape[axis]:
                 yield f"axis {axis} of {access.slot} is read from {low} to {high} of {shape[axis]}"
 
@@ -174,33 +182,32 @@ def _merged(shape: tuple[int, ...], axes: int) -> tuple[int, ...]:
     return (math.prod(shape[:rest]), *shape[rest:])
 
 
-def _range(index: Affine, extents: Mapping[str, int]) -> tuple[int, int]:
-    """The least and the largest value of an index."""
-    ends = [(c * (extents[d] - 1)) for d, c in index.terms]
-    return (
-        index.offset + sum(min(end, 0) for end in ends),
-        index.offset + sum(max(end, 0) for end in ends),
-    )
-
-
 def _places(space: IterationSpace) -> dict[str, Array]:
-    """The value of each dimension at each point, (points,)."""
+    """The value of each dimension at each point that has a place in the result, (points,)."""
     import numpy as np
 
     grid = np.indices([extent for _, extent in space.dims]).reshape(len(space.dims), -1)
-    return {name: grid[axis] for axis, (name, _) in enumerate(space.dims)}
+    places = {name: grid[axis] for axis, (name, _) in enumerate(space.dims)}
+    kept = np.ones(grid.shape[1], dtype=np.bool_)
+    for index in space.access(OUTPUT).indices:
+        if index.size is not None:
+            values = _values(index, places)
+            kept &= (values >= 0) & (values < index.size)
+    return {name: values[kept] for name, values in places.items()}
 
 
 def _indices(access: Access, places: Mapping[str, Array]) -> list[npt.NDArray[np.int64]]:
     """One index array (points,) per axis of the accessed tensor."""
+    return [_values(index, places) for index in access.indices]
+
+
+def _values(index: Affine, places: Mapping[str, Array]) -> npt.NDArray[np.int64]:
+    """Of an index at each point, (points,)."""
     import numpy as np
 
     points = len(next(iter(places.values())))
-    return [
-        np.full(points, index.offset, dtype=np.int64)
-        + sum((factor * places[dim] for dim, factor in index.terms), start=0)
-        for index in access.indices
-    ]
+    made = np.full(points, index.offset, dtype=np.int64)
+    return made + sum((factor * places[dim] for dim, factor in index.terms), start=0)
 
 
 def _contracts(
@@ -214,12 +221,12 @@ def _contracts(
     """Whether multiplying and adding point by point gives the rule's result."""
     import numpy as np
 
-    factors = np.ones(space.points, dtype=np.float64)
+    factors = np.ones(flat.size, dtype=np.float64)
     for slot in rule.required:
         at = _indices(space.access(slot), places)
         values = example.inputs[slot]
         values = values.reshape(_merged(values.shape, len(at)))
-        inside = np.ones(space.points, dtype=np.bool_)
+        inside = np.ones(flat.size, dtype=np.bool_)
         for axis, index in enumerate(at):
             inside &= (index >= 0) & (index < values.shape[axis])
         at = [np.clip(index, 0, size - 1) for index, size in zip(at, values.shape, strict=True)]

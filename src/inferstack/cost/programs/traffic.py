@@ -4,7 +4,8 @@ A store holds one tile, and is filled when the tile that the loops above it sele
 the operand's dimensions) is another one than the tile held. An operand that the array's dataflow
 keeps stationary is held there in the same way; the others stream: they cross at every step of the
 innermost loop. Remainders of factors that do not divide are counted as they are. An input's halo
-(convolution) is fetched again with each tile that contains it.
+(convolution) is fetched again with each tile that contains it. Idle rows of experts move like all
+others: a program's tiles have the same size for each.
 
 An output tile leaves when it changes, and comes back if it was there before: every element that
 crosses W times outwards crosses W - 1 times inwards, as the first time there is nothing to read.

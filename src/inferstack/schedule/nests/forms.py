@@ -166,7 +166,9 @@ def _counts(
     outside = [at > bound for bound in bounds]
     above = [inside > bound for bound in bounds]
     stored = at == 0 and any(index.size is not None for index in of.indices)
-    once = of.elements(contraction.extents) if of.role is Role.OUTPUT else 0
+    output = of.role is Role.OUTPUT
+    once = of.elements(contraction.extents) if output else 0
+    results = of.results(contraction.extents) if output and at == 0 else once
     made = []
     for every in (True, False):
         near = tuple(a and (not o or every) for o, a in zip(outside, above, strict=True))
@@ -177,7 +179,7 @@ def _counts(
                 outer=_term(operand, place, near, around, contraction, accelerator, stored=stored),
                 inner=_term(operand, place, inner, inner, contraction, accelerator),
                 # Where instances hand on sums, what is counted once has no part in any form.
-                outer_once=once,
+                outer_once=results,
                 inner_once=once,
             )
         )
