@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any
 
 from inferstack.core.errors import InferStackError
-from mutations import Mutant, Original, Place, body_of, mutate, replaced, written
+from mutations import Mutant, Original, Place, mutate, replaced, written
 from valid_files import Kind, kinds_in
 
 LONGEST_S = 20
@@ -81,9 +81,8 @@ def is_checked(kind: Kind, original: Original, place: Place) -> bool:
         return False
     if original.form == "csv":
         return True
-    body = body_of(original.raw) if original.form == "header" else b""
-    wrong = written(replaced(original.content, place, WRONG_VALUE), original.form, body)
-    return _refusal(kind, wrong) is not None
+    wrong = replaced(original.content, place, WRONG_VALUE)
+    return _refusal(kind, written(wrong, original.form, original.body)) is not None
 
 
 def attack(kind: Kind, count: int, rng: random.Random) -> Tally:

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from binary_files import gguf_file, torch_file, torch_pickle
+
 Place = tuple[Any, ...]
 DEEP = 400
 """Levels of nesting: more than any reader needs, fewer than Python's own limit of 1,000."""
@@ -38,11 +40,13 @@ BYTES = (b"", b"\x00", b"\xff\xfe", b'"', b"{", b"}", b"[", b"]", b":", b",", b"
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A valid file. form: json, yaml, header (safetensors), csv or text. content: its value."""
+    """A valid file. form: json, yaml, header (safetensors), gguf, torch, csv or text. content: its
+    value. body: the tensors' bytes, which are not changed."""
 
     raw: bytes
     form: str
     content: Any = None
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,15 @@ class Mutant:
 
 
 def written(content: Any, form: str, body: bytes = b"") -> bytes:
-    """The bytes of a value. body: what stands behind the header of safetensors."""
-    if form == "yaml":
+    """The bytes of a value. body: of tensors."""
+    if form == "gguf":
+        return gguf_file(content, body)
+    if form in ("yaml", "torch"):
         usual = sys.getrecursionlimit()
         sys.setrecursionlimit(usual + 20 * DEEP)  # the writer's; readers have the usual one
         try:
+            if form == "torch":
+                return torch_file(torch_pickle(content), body)
             text: str = yaml.dump(content, sort_keys=False, default_flow_style=None, width=100)
         finally:
             sys.setrecursionlimit(usual)
@@ -75,8 +83,7 @@ def body_of(raw: bytes) -> bytes:
 
 
 def _remade(original: Original, content: Any) -> bytes:
-    body = body_of(original.raw) if original.form == "header" else b""
-    return written(content, original.form, body)
+    return written(content, original.form, original.body)
 
 
 def places(value: Any, at: Place = ()) -> list[Place]:
@@ -232,9 +239,21 @@ def _lines_mutant(original: Original, rng: random.Random) -> Mutant | None:
 
 
 def _bytes_mutant(original: Original, rng: random.Random) -> Mutant | None:
-    """Bytes flipped, put in or cut out; or the end cut off. Of safetensors, in the header."""
+    """Bytes flipped, put in or cut out; or the end cut off. Of files with a header, there."""
     made = bytearray(original.raw)
-    reach = len(made) - (len(body_of(original.raw)) if original.form == "header" else 0)
+    reach = len(made) - (len(original.body) if original.form in ("header", "gguf") else 0)
+    touched = _change(made, reach, rng)
+    return Mutant(", ".join(touched), bytes(made))
+
+
+def _pickle_mutant(original: Original, rng: random.Random) -> Mutant | None:
+    """The same of the pickle inside of a zip that is whole."""
+    made = bytearray(torch_pickle(original.content))
+    touched = _change(made, len(made), rng)
+    return Mutant(", ".join(touched) + " of the pickle", torch_file(bytes(made), original.body))
+
+
+def _change(made: bytearray, reach: int, rng: random.Random) -> list[str]:
     touched = []
     for _round in range(rng.choice((1, 1, 2, 5))):
         at = rng.randrange(min(reach, len(made)) + 1)
@@ -250,7 +269,7 @@ def _bytes_mutant(original: Original, rng: random.Random) -> Mutant | None:
         end = rng.randrange(len(made) + 1)
         del made[end:]
         touched.append(f"cut off at {end}")
-    return Mutant(", ".join(touched), bytes(made))
+    return touched
 
 
 Maker = Callable[[Original, random.Random], Mutant | None]
@@ -259,6 +278,8 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "json": (_keys_mutant, _values_mutant, _values_mutant, *ANY),
     "yaml": (_keys_mutant, _values_mutant, _values_mutant, *ANY),
     "header": (_keys_mutant, _values_mutant, _values_mutant, _bytes_mutant),
+    "gguf": (_keys_mutant, _values_mutant, _values_mutant, _bytes_mutant),
+    "torch": (_keys_mutant, _values_mutant, _values_mutant, _bytes_mutant, _pickle_mutant),
     "text": ANY,
     "csv": (_cells_mutant, _cells_mutant, *ANY),
 }

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import inferstack as ist
+from binary_files import F16, F32, Q8_0, gguf_file, torch_file, torch_pickle
 from inferstack.core.errors import InputError
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.names import LIBRARY
+from inferstack.models.decoder_checkpoint import load_decoder
 from inferstack.models.hugging_face import load_checkpoint
-from inferstack.testing.checkpoints import tiny_bert
-from mutations import LENGTH_BYTES, Original, Place
+from inferstack.testing.checkpoints import TinyCheckpoint, tiny_bert
+from mutations import LENGTH_BYTES, Original, Place, body_of
 
 MACHINES = ("gemmini-ibert", "eyeriss", "simba")
 SENTENCE = "the cat sat on the mat"
@@ -206,6 +211,69 @@ def _described(path: Path) -> None:
     machine.to_yaml()
 
 
+def _decoded(path: Path) -> None:
+    """What `analyze` and `generate` do with a file."""
+    _rendered(ist.load(path).count(8))
+    load_decoder(path).tokenizer.encode(SENTENCE)
+
+
+def _torch(bert: TinyCheckpoint) -> Original:
+    """Its tensors in one storage, one behind the other."""
+    content, at = {}, 0
+    whole = sum(values.size for values in bert.tensors.values())
+    for name, values in bert.tensors.items():
+        strides = [stride // values.itemsize for stride in values.strides]
+        content[name] = ["FloatStorage", "0", whole, at, list(values.shape), strides]
+        at += values.size
+    body = b"".join(values.tobytes() for values in bert.tensors.values())
+    return Original(torch_file(torch_pickle(content), body), "torch", content, body)
+
+
+def _gguf(words: str) -> Original:
+    """A decoder of one layer. words: the kind of its tokenizer."""
+    pieces = ["<unk>", "<s>", "</s>", "\u2581", *"abcdehmnost", "th", "the", "at"]
+    metadata: dict[str, Any] = {
+        "general.architecture": "llama",
+        "llama.block_count": 1, "llama.context_length": 64, "llama.embedding_length": 32,
+        "llama.feed_forward_length": 64, "llama.attention.head_count": 4,
+        "llama.attention.head_count_kv": 2, "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.rope.freq_base": 1e4, "llama.rope.dimension_count": 8,
+        "tokenizer.ggml.model": words, "tokenizer.ggml.tokens": pieces,
+        "tokenizer.ggml.token_type": [2, 3, 3, *[1] * (len(pieces) - 3)],
+        "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.chat_template": "{{ messages[0].content }}",
+    }  # fmt: skip
+    if words == "gpt2":
+        metadata |= {"tokenizer.ggml.merges": ["t h", "th e", "a t"], "tokenizer.ggml.pre": "gpt-2"}
+        metadata |= {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 2.0}
+    else:
+        metadata["tokenizer.ggml.scores"] = [-float(n) for n in range(len(pieces))]
+        metadata["llama.attention.sliding_window"] = 16
+    shapes = {
+        "attn_q": (32, 32), "attn_k": (16, 32), "attn_v": (16, 32), "attn_output": (32, 32),
+        "ffn_gate": (64, 32), "ffn_up": (64, 32), "ffn_down": (32, 64),
+        "attn_norm": (32,), "ffn_norm": (32,),
+    }  # fmt: skip
+    named = {f"blk.0.{name}.weight": shape for name, shape in shapes.items()}
+    named |= {"token_embd.weight": (len(pieces), 32), "output_norm.weight": (32,)}
+    if words == "llama":
+        named["rope_freqs.weight"] = (4,)
+    content: dict[str, Any] = {"metadata": metadata, "tensors": {}}
+    body = b""
+    for name, shape in named.items():
+        kind = Q8_0 if "ffn_" in name and len(shape) == 2 else F32 if len(shape) == 1 else F16
+        values = np.linspace(0.5, 1, math.prod(shape))
+        content["tensors"][name] = [list(shape), kind, len(body)]
+        if kind == Q8_0:
+            block = np.float16(0.01).tobytes() + bytes(range(32))
+            body += block * (values.size // 32)
+        else:
+            body += values.astype("<f4" if kind == F32 else "<f2").tobytes()
+        body += bytes(-len(body) % 32)
+    return Original(gguf_file(content, body), "gguf", content, body)
+
+
 def _mappings(plan: ist.Plan, folder: Path) -> list[str]:
     """The mapping files of a plan, the shortest first."""
     plan.save(folder)
@@ -215,14 +283,17 @@ def _mappings(plan: ist.Plan, folder: Path) -> list[str]:
 
 def kinds_in(folder: Path) -> dict[str, Kind]:
     """Every kind, with valid files of it, in a folder of its own."""
-    model = tiny_bert(folder / "model").write()
+    bert = tiny_bert(folder / "model")
+    model = bert.write()
+    (bert.folder.parent / "torch").mkdir()
+    for name in ("config.json", "tokenizer.json"):
+        (folder / "torch" / name).write_bytes((model / name).read_bytes())
     (folder / "other").mkdir()
     config, tokenizer, weights = (
         (model / name).read_bytes()
         for name in ("config.json", "tokenizer.json", "model.safetensors")
     )
-    end = LENGTH_BYTES + int.from_bytes(weights[:LENGTH_BYTES], "little")
-    header = json.loads(weights[LENGTH_BYTES:end])
+    header = json.loads(weights[LENGTH_BYTES : len(weights) - len(body_of(weights))])
     at = folder / "file.yaml"
     plain = ist.layers(*LAYERS).map("eyeriss", perfect=True)
     fused = ist.load("minilm-l6").map("peers-target", seq_len=512, perfect=True)
@@ -245,10 +316,12 @@ def kinds_in(folder: Path) -> dict[str, Kind]:
         ),
         "safetensors": Kind(
             model / "model.safetensors",
-            (Original(weights, "header", header),),
+            (Original(weights, "header", header, body_of(weights)),),
             _loaded,
             lambda place: place[0] == "__metadata__",
         ),
+        "torch": Kind(folder / "torch" / "pytorch_model.bin", (_torch(bert),), _loaded),
+        "gguf": Kind(folder / "file.gguf", (_gguf("gpt2"), _gguf("llama")), _decoded),
         "machine": Kind(
             at,
             tuple(_of_yaml(at, text) for text in (EXTENDING, REPLACING, *library)),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-KINDS = 11
+KINDS = 13
 COUNT = 100
 
 

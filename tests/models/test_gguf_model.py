@@ -219,6 +219,8 @@ def test_a_file_does_what_its_folder_does(
         ("llama.rope.scaling.type", "dynamic", "rope.scaling.type is not read"),
         ("llama.rope.scaling.attn_factor", 2.0, "has a key that is not known"),
         ("lama.rope.freq_base", 5.0, "has the unknown key 'lama.rope.freq_base'"),
+        ("llamarope.freq_base", 5.0, "need 'llama.rope.freq_base', or neither"),
+        ("tokenizer.chat-template", "a", "need 'tokenizer.chat_template', or neither"),
         ("tokenizer.ggml.add_bos_tokem", True, "has the unknown key 'tokenizer.ggml.add_bos_tokem"),
         ("llama.feed_forward_length", 64, "has another shape"),
         ("llama.block_count", 1, "more layers"),

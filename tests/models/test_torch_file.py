@@ -112,6 +112,35 @@ def test_what_is_no_dict_of_tensors_is_refused(
         open_torch(packed(tmp_path / "pytorch_model.bin", content))
 
 
+@pytest.mark.parametrize(
+    ("pickled", "message"),
+    [
+        (b"\x80\x02)Na.", "is damaged; got AttributeError"),
+        (b"\x80\x02(K\x01K\x02K\x03K\x04K\x05tQ.", "is damaged; got AttributeError"),
+    ],
+)
+def test_a_pickle_of_the_wrong_things_is_one_error(
+    pickled: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", pickled)
+    with pytest.raises(CheckpointError, match=message):
+        open_torch(path)
+
+
+def test_few_bytes_do_not_become_many(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"weight": torch.zeros(1).expand(2**20, 2**20)}, path)
+    with pytest.raises(CheckpointError, match="does not lie inside of its storage"):
+        open_torch(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", bytes(2**20))
+    with pytest.raises(CheckpointError, match="is compressed"):
+        open_torch(path)
+
+
 def test_a_view_beyond_its_storage_is_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "pytorch_model.bin"

@@ -62,16 +62,20 @@ class Metadata:
             raise CheckpointError(
                 self.where, "this general.architecture is not read", got=got, need=need
             )
-        more = ARCHITECTURES[self.architecture][1]
+        known = SIZES | ARCHITECTURES[self.architecture][1]
         for key in file.metadata:
             begin, _, rest = key.partition(".")
-            if begin != self.architecture and one_slip(begin, self.architecture):
-                raise misspelt_key(self.where, key, f"{self.architecture}.{rest}")
-            if begin == self.architecture and rest not in SIZES | more:
-                raise CheckpointError(
-                    self.where, "has a key that is not known", got=printable(key),
-                    hint="it could change the result",
-                )  # fmt: skip
+            if begin == self.architecture:
+                if rest not in known:
+                    raise CheckpointError(
+                        self.where, "has a key that is not known", got=printable(key),
+                        hint="it could change the result",
+                    )  # fmt: skip
+                continue
+            own = (f"{self.architecture}.{name}" for name in sorted(known))
+            near = next((name for name in own if one_slip(key, name)), None)
+            if near is not None or one_slip(begin, self.architecture):
+                raise misspelt_key(self.where, key, near or f"{self.architecture}.{rest}")
         if self.has("expert_count") and self.whole("expert_count", 2**16, least=0):
             raise CheckpointError(self.where, "mixtures of experts are not read from GGUF files")
 

@@ -20,10 +20,13 @@ from inferstack.models.text_tokenizer import TextTokenizer
 from inferstack.models.tokenizer import foreign_ids, library_errors
 
 KEY = "tokenizer.ggml."
-KNOWN = (
-    "model", "pre", "tokens", "token_type", "scores", "merges", "bos_token_id", "eos_token_id",
-    "eot_token_id", "eom_token_id", "add_bos_token", "add_eos_token", "add_space_prefix",
-)  # fmt: skip
+TEMPLATE = "tokenizer.chat_template"
+KNOWN = (TEMPLATE, *(
+    f"{KEY}{name}" for name in (
+        "model", "pre", "tokens", "token_type", "scores", "merges", "bos_token_id", "eos_token_id",
+        "eot_token_id", "eom_token_id", "add_bos_token", "add_eos_token", "add_space_prefix",
+    )
+))  # fmt: skip
 """The keys that are read."""
 LONGEST_PIECE = 1024
 CONTROL, USER_DEFINED, UNKNOWN = 3, 4, 2
@@ -46,9 +49,9 @@ def gguf_tokenizer(file: GgufFile, rows: int) -> TextTokenizer:
     data = ConfigFile(str(file.path), file.metadata)
     tokens = _texts(data, "tokens")
     for key in file.metadata:
-        near = next((known for known in KNOWN if one_slip(key, KEY + known)), None)
-        if near is not None and key.removeprefix(KEY) not in KNOWN:
-            raise misspelt_key(data.where, key, KEY + near)
+        near = next((known for known in KNOWN if one_slip(key, known)), None)
+        if near is not None and key not in KNOWN:
+            raise misspelt_key(data.where, key, near)
     if not tokens:
         raise CheckpointError(data.where, f"{KEY}tokens has no tokens")
     if len(set(tokens)) != len(tokens):
@@ -219,11 +222,11 @@ def _add_ends(made: Any, data: ConfigFile, tokens: list[str], *, begins: bool) -
 
 
 def _chat(data: ConfigFile, tokens: list[str]) -> ChatTemplate | None:
-    source = data.content.get("tokenizer.chat_template")
+    source = data.content.get(TEMPLATE)
     if source is None:
         return None
     if not isinstance(source, str):
-        raise CheckpointError(data.where, "tokenizer.chat_template is no text")
+        raise CheckpointError(data.where, f"{TEMPLATE} is no text")
     words = {}
     for name in ("bos", "eos"):
         if f"{KEY}{name}_token_id" in data.content:

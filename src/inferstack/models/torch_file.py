@@ -8,6 +8,7 @@ Source: Python, Lib/pickletools.py, for the opcodes; torch, serialization.py, fo
 
 from __future__ import annotations
 
+import math
 import pickletools
 import zipfile
 from collections.abc import Mapping
@@ -89,10 +90,11 @@ class TorchFile:
         need = view.storage.elements * stored.itemsize
         try:
             with zipfile.ZipFile(self.path) as file:
-                if file.getinfo(entry).file_size < need:
+                info = file.getinfo(entry)
+                if info.file_size < need:
                     raise CheckpointError(where, "has fewer bytes than it says", need=f"{need:,}")
-                raw = file.read(entry)
-        except (KeyError, OSError, zipfile.BadZipFile, RuntimeError) as failure:
+                raw = _bytes_of(file, info, where)
+        except _ZIP_FAILURES as failure:
             raise CheckpointError(where, "cannot be read", got=type(failure).__name__) from None
         flat = np.frombuffer(raw, dtype=stored, count=view.storage.elements)
         steps = tuple(stride * stored.itemsize for stride in view.strides)
@@ -100,6 +102,16 @@ class TorchFile:
             flat[view.offset :], view.shape, steps, writeable=False
         )
         return finite_float32(where, STORAGES[view.storage.kind][0], np.ascontiguousarray(values))
+
+
+_ZIP_FAILURES = (KeyError, OSError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError)
+
+
+def _bytes_of(file: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> bytes:
+    """What is stored there; torch.save compresses nothing, and what is could be of any length."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise CheckpointError(where, "is compressed, which torch.save does not do")
+    return file.read(info)
 
 
 def open_torch(path: Path) -> TorchFile:
@@ -112,14 +124,14 @@ def open_torch(path: Path) -> TorchFile:
             info = file.getinfo(names[0])
             if info.file_size > LARGEST_PICKLE_BYTES:
                 raise CheckpointError(f"{path}, {names[0]}", "is too long", got=info.file_size)
-            raw = file.read(info)
+            raw = _bytes_of(file, info, f"{path}, {names[0]}")
     except zipfile.BadZipFile:
         raise CheckpointError(
             str(path),
             "is no file that torch.save wrote since version 1.6",
             hint="save_pretrained(folder) of transformers writes model.safetensors",
         ) from None
-    except (OSError, RuntimeError) as failure:
+    except _ZIP_FAILURES as failure:
         raise CheckpointError(str(path), "cannot be read", got=type(failure).__name__) from None
     found = _Pickle(f"{path}, {names[0]}").run(raw)
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
@@ -149,7 +161,8 @@ def _checked(where: str, view: _View) -> _View:
     if sound and 0 not in view.shape:
         pairs = zip(view.shape, view.strides, strict=True)
         last = view.offset + sum((size - 1) * stride for size, stride in pairs)
-        sound = last < view.storage.elements
+        # No element twice, which a stride of 0 could make of few bytes without end.
+        sound = last < view.storage.elements and math.prod(view.shape) <= view.storage.elements
     if not sound or not view.storage.key.isalnum():
         raise CheckpointError(where, "does not lie inside of its storage", got=view.shape)
     return view
@@ -173,7 +186,7 @@ class _Pickle:
                 if opcode.name == "STOP":
                     return self.stack[-1]
                 self._step(opcode.name, argument, place)
-        except (IndexError, KeyError, ValueError, TypeError, RecursionError) as failure:
+        except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as failure:
             raise self._refused("is damaged", type(failure).__name__) from None
         raise self._refused("has no end", None)
 
