@@ -11,7 +11,7 @@ from pathlib import Path
 from inferstack.models.architecture import architectures
 from inferstack.models.scenario import Phase
 
-from .referees import REFEREES, SPEECH, TWO_STACKS, VISION
+from .referees import REFEREES, SOUNDS, SPEECH, TOWERS, TWO_STACKS, VISION
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "families.md"
 HEAD = """# Families
@@ -19,10 +19,10 @@ HEAD = """# Families
 What is read of each `model_type` of a config.json, and what the tests hold it to. *Counts*:
 `analyze` and `map` take it. *Values*: a random model of `transformers`, saved by it and read by us,
 has equal hidden states, logits, parameters and matmul FLOPs (`tests/models/test_referees.py`,
-`test_two_stacks.py`, `test_vision.py`, `test_speech.py`). *Cache*: decoding token by token gives
-the logits of one prompt. *Integers*: `optimize` takes it as int8 with float operators; integer-only
-where all its operators have an integer form. `python -m tests.models.families_page` writes this
-page; a test compares.
+`test_two_stacks.py`, `test_vision.py`, `test_speech.py`, `test_sounds.py`). *Cache*: decoding
+token by token gives the logits of one prompt. *Integers*: `optimize` takes it as int8 with float
+operators; integer-only where all its operators have an integer form.
+`python -m tests.models.families_page` writes this page; a test compares.
 
 | `model_type` | described in | kind | counts | values | cache | integers |
 |---|---|---|---|---|---|---|
@@ -31,7 +31,9 @@ page; a test compares.
 
 def rows() -> Iterator[str]:
     """A row for each type, in the alphabet."""
-    held = {referee.model_type for referee in (*REFEREES, *TWO_STACKS, *VISION, SPEECH)}
+    everyone = (*REFEREES, *TWO_STACKS, *VISION, *TOWERS, *SOUNDS, SPEECH)
+    held = {referee.model_type for referee in everyone}
+    sentences = {referee.model_type for referee in REFEREES}
     found = []
     for architecture in architectures().values():
         form = architecture.hugging_face
@@ -47,7 +49,7 @@ def rows() -> Iterator[str]:
         for name in form.model_types:
             values = "yes" if name in held else "no"
             cache = ("yes" if name in held else "no") if decodes else "–"
-            integers = "yes" if kind == "encoder" and name in held else "no"
+            integers = "yes" if kind == "encoder" and name in sentences else "no"
             cells = (name, f"`families/{home}.py`", kind, "yes", values, cache, integers)
             found.append(f"| {' | '.join(cells)} |")
     yield from sorted(found)

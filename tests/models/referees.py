@@ -285,10 +285,16 @@ TWO_STACKS = (
 )
 
 
-def _vision(model_type: str, **more: Any) -> Referee:
-    sizes = {**SIZES, "image_size": 24, "patch_size": 8}
-    auto = "AutoModel" if model_type in ("vit", "deit") else f"{more.pop('auto')}VisionModel"
-    return Referee(model_type=model_type, more={**sizes, **more}, auto=auto)
+IMAGES: dict[str, Any] = {**SIZES, "image_size": 24, "patch_size": 8}
+WIDER: dict[str, Any] = {**IMAGES, "hidden_size": 40, "num_attention_heads": 5}
+TEXTS: dict[str, Any] = {
+    **SIZES, "max_position_embeddings": 9, "bos_token_id": 1, "pad_token_id": 1,
+    "eos_token_id": VOCABULARY - 1,
+}  # fmt: skip
+
+
+def _seen(model_type: str, auto: str, note: str = "", **more: Any) -> Referee:
+    return Referee(model_type=model_type, more=more, auto=auto, note=note)
 
 
 SPEECH = Referee(
@@ -303,11 +309,83 @@ SPEECH = Referee(
     auto="AutoModelForSpeechSeq2Seq",
 )  # fmt: skip
 
+WAVES: dict[str, Any] = {
+    **SIZES, "conv_dim": [12, 8, 8], "conv_kernel": [6, 3, 2], "conv_stride": [4, 2, 2],
+    "num_feat_extract_layers": 3, "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4,
+    "conv_depthwise_kernel_size": 5, "pad_token_id": 1,
+}  # fmt: skip
+STABLE: dict[str, Any] = {
+    "feat_extract_norm": "layer",
+    "conv_bias": True,
+    "do_stable_layer_norm": True,
+}
+
+
+def _heard(model_type: str, note: str = "", auto: str = "AutoModel", **more: Any) -> Referee:
+    sizes, differs = {**WAVES, **more}, 0
+    unread: tuple[str, ...] = ("masked_spec_embed",)
+    if model_type == "wav2vec2-conformer":
+        unread = (*unread, "encoder.pos_conv_embed")  # which its code does not run
+    elif (kernel := sizes["num_conv_pos_embeddings"]) % 2 == 0:
+        # Of an even kernel, it computes a place more and drops it.
+        differs = (
+            2 * 2 * sizes["hidden_size"] ** 2 // sizes["num_conv_pos_embedding_groups"] * kernel
+        )
+    return Referee(
+        model_type=model_type,
+        more=sizes,
+        auto=auto,
+        note=note,
+        unread=unread,
+        folded=("original0",),
+        differs=differs,
+    )
+
+
+SOUNDS = (
+    _heard("wav2vec2"),
+    _heard("wav2vec2", "letters", "AutoModelForCTC"),
+    _heard("wav2vec2", "stable", **STABLE, num_conv_pos_embeddings=5),
+    _heard("hubert"),
+    _heard("hubert", "stable, letters", "AutoModelForCTC", **STABLE, feat_proj_layer_norm=False),
+    _heard("unispeech"),
+    _heard("unispeech-sat", **STABLE),
+    _heard("wav2vec2-conformer", position_embeddings_type="relative"),
+    _heard("wav2vec2-conformer", "rotary", position_embeddings_type="rotary", hidden_act="swish"),
+    _heard(
+        "wav2vec2-conformer",
+        "no positions, letters",
+        "AutoModelForCTC",
+        **STABLE,
+        position_embeddings_type=None,
+    ),
+)
 VISION = (
-    _vision("vit"),
-    _vision("deit"),
-    _vision("clip_vision_model", auto="CLIP"),
-    _vision("siglip_vision_model", auto="Siglip"),
+    _seen("vit", "AutoModel", **IMAGES),
+    _seen("deit", "AutoModel", **IMAGES),
+    _seen("clip_vision_model", "CLIPVisionModel", **IMAGES),
+    _seen(
+        "clip_vision_model",
+        "CLIPVisionModelWithProjection",
+        "projected",
+        **IMAGES,
+        projection_dim=12,
+    ),
+    # 24 pixels are no whole number of 7.
+    _seen("siglip_vision_model", "SiglipVisionModel", **{**IMAGES, "patch_size": 7}),
+    _seen("siglip_vision_model", "SiglipVisionModel", "no head", **IMAGES, vision_use_head=False),
+)
+TOWERS = (
+    _seen("clip_text_model", "CLIPTextModel", **TEXTS),
+    _seen("clip_text_model", "CLIPTextModel", "old end", **{**TEXTS, "eos_token_id": 2}),
+    _seen(
+        "clip_text_model", "CLIPTextModelWithProjection", "projected", **TEXTS, projection_dim=12
+    ),
+    _seen("siglip_text_model", "SiglipTextModel", **TEXTS, projection_size=12),
+    _seen("clip", "CLIPModel", text_config=TEXTS, vision_config=WIDER, projection_dim=12),
+    _seen(
+        "siglip", "SiglipModel", text_config={**TEXTS, "projection_size": 40}, vision_config=WIDER
+    ),
 )
 
 
@@ -326,6 +404,7 @@ def saved(referee: Referee, folder: Path) -> Any:
         learned = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         for name, parameter in [*learned, *learned_buffers(model)]:
             noise = torch.randn(parameter.shape, generator=generator)
+            noise = noise.abs() if name.endswith("running_var") else noise
             plain = parameter.dim() == 1 and not name.endswith("bias")
             parameter.copy_(noise * 0.2 + (1.0 if plain else 0.0))
     model.eval().requires_grad_(False)
@@ -335,15 +414,17 @@ def saved(referee: Referee, folder: Path) -> Any:
 
 def learned_buffers(model: Any) -> list[tuple[str, Any]]:
     """Values that training finds and that are no parameters."""
-    ends = ("e_score_correction_bias", "final_logits_bias")
+    ends = ("e_score_correction_bias", "final_logits_bias", "running_mean", "running_var")
     return [(n, b) for n, b in model.named_buffers() if n.endswith(ends)]
 
 
 def read_parameters(referee: Referee, model: Any) -> int:
     """Those that the hidden states depend on, and that are not folded into others."""
     values = [*model.named_parameters(), *learned_buffers(model)]
+    body = f"{model.base_model_prefix}."
     return sum(
         value.numel()
         for name, value in values
-        if not name.startswith(referee.unread) and not any(word in name for word in referee.folded)
+        if not name.removeprefix(body).startswith(referee.unread)
+        and not any(word in name for word in referee.folded)
     )

@@ -11,9 +11,11 @@ from inferstack.models.architecture import architecture_of, build
 from inferstack.models.named import NamedModel, named_models
 from inferstack.models.scenario import Phase, Scenario
 
-from .referees import REFEREES, read_parameters
+from .referees import REFEREES, SOUNDS, TOWERS, VISION, read_parameters
 
-REFEREE_OF = {referee.model_type: referee for referee in reversed(REFEREES)}
+REFEREE_OF = {
+    referee.model_type: referee for referee in reversed((*REFEREES, *VISION, *TOWERS, *SOUNDS))
+}
 """The first referee of each type."""
 
 ONE_STACK = [model for model in named_models() if model.config["model_type"] in REFEREE_OF]
@@ -33,9 +35,10 @@ def test_parameters_are_as_many_as_in_transformers(model: NamedModel) -> None:
     transformers = pytest.importorskip("transformers")
     known = dict(model.config)
     referee = REFEREE_OF[known.pop("model_type")]
+    made = getattr(transformers, *known.pop("architectures", [referee.auto]))
     config = transformers.AutoConfig.for_model(referee.model_type, **known)
     with torch.device("meta"):
-        theirs = getattr(transformers, referee.auto).from_config(config)
+        theirs = made(config) if made.__name__[:4] != "Auto" else made.from_config(config)
     weights = graph_of(model, unrolled=True).tensors.values()
     ours = sum(tensor.elements for tensor in weights if tensor.role is TensorRole.WEIGHT)
     assert ours == read_parameters(referee, theirs)

@@ -130,6 +130,15 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     ],
     "conv2d": [
         example(
+            {"x": real(2, 4, 1, 7), "weight": real(6, 2, 1, 4)},
+            "x",
+            outside="x",
+            padding=2,
+            end_padding=1,
+            row_padding=0,
+            groups=2,
+        ),
+        example(
             {"x": real(2, 4, 1, 7), "weight": real(5, 4, 1, 3)},
             "x",
             outside="x",
@@ -324,6 +333,21 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     ],
     "to_tokens": [example({"x": IMAGE}, "x")],
     "tanh": [example({"x": real(2, 3, 4)}, "x")],
+    "exp": [example({"x": real(2, 3, 4)}, "x")],
+    "from_tokens": [example({"x": real(2, 3, 4)}, "x")],
+    "groupnorm": [
+        example(
+            {"x": real(2, 6, 5), "gamma": real(6), "beta": real(6)}, "x", groups=n, epsilon=1e-5
+        )
+        for n in (1, 3, 6)
+    ],
+    "mask_tokens": [example({"x": real(2, 5, 4), "mask": MASK}, "x mask")],
+    "pick_token": [
+        example({"x": real(2, 5, 4)}, "x", at=-1),
+        example({"x": real(2, 5, 4)}, "x", at=1),
+        example({"x": real(2, 5, 4), "ids": ids(2, 5, below=9)}, "x ids", unread="x ids"),
+        example({"x": real(2, 5, 4), "ids": ids(2, 5, below=3)}, "x ids", unread="x ids", id=1),
+    ],
     "token_pool": [
         example({"x": real(2, 5, 4), "mask": MASK}, "x mask", mode=mode)
         for mode in ("first", "last", "max", "mean_sqrt_len", "weighted_mean")

@@ -22,8 +22,10 @@ class AttentionBlock(RelativeBlock):
             return self._latent(name, of, of.latent, x)
         hidden = self.description.hidden
         wide, narrow = of.heads * of.width, of.kv_heads * of.width
-        query = self.dense(f"{name}.query", x, hidden, wide, PROJECTION, bias=of.bias)
-        key = self.dense(f"{name}.key", x, hidden, narrow, PROJECTION, bias=of.bias and of.key_bias)
+        turned = self._turned(f"{name}.hidden", of, x, of.heads) if of.turned_before else x
+        query = self.dense(f"{name}.query", turned, hidden, wide, PROJECTION, bias=of.bias)
+        bias = of.bias and of.key_bias
+        key = self.dense(f"{name}.key", turned, hidden, narrow, PROJECTION, bias=bias)
         value = self.dense(f"{name}.value", x, hidden, narrow, PROJECTION, bias=of.bias)
         if of.clip is not None:
             value = self._clipped(value, of.clip)
@@ -104,6 +106,10 @@ class AttentionBlock(RelativeBlock):
             x = self._head_norm(f"{name}_norm", of, x, heads)
         if of.clip is not None:
             x = self._clipped(x, of.clip)
+        return x if of.turned_before else self._turned(name, of, x, heads)
+
+    def _turned(self, name: str, of: Attention, x: str, heads: int) -> str:
+        """By position, where the attention says so."""
         if of.rotary is None:
             return x
         attributes = rotary_attributes(of.rotary, heads, of.width, self.scenario.attended_tokens)
@@ -153,7 +159,7 @@ class AttentionBlock(RelativeBlock):
             scores = self.add("position_bias", f"{name}.position_bias", inputs, says)
         inputs = {"x": scores}
         causal = self.description.causal and mask is None
-        if not causal and (mask or self.description.reads_words):
+        if mask or self.description.is_masked:
             inputs["mask"] = mask or "mask"
         if of.sinks:
             inputs["sinks"] = self.weight(f"{name}.sinks", of.heads)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
-from inferstack.models.names import Names, Stacks, StoredWeight
+from inferstack.models.names import Names, Stacks, StoredWeight, length_of
 from inferstack.models.safetensors_file import open_safetensors
 from inferstack.models.torch_file import open_torch
 
@@ -92,14 +92,14 @@ class CheckpointWeights:
             needed = (*as_stored[:axis], place.part.outputs, *as_stored[axis + 1 :])
         got = file.tensors[stored].shape
         by_heads = needed if place.heads is None else (*needed[:-1], *place.heads)
-        if bare(got) != bare(needed) and got not in (by_heads, _without_row(needed)):
+        if bare(got) not in (bare(needed), bare(by_heads)):
             raise CheckpointError(
                 f"{file.path}, tensor {printable(stored)}",
                 "has another shape than config.json says",
                 got=got,
                 need=needed,
             )
-        values = file.float32(stored).reshape(needed)
+        values = self._joined(stored, place).reshape(needed)
         if place.part is not None:
             values = np.moveaxis(place.part.of(np.moveaxis(values, axis, 0)), 0, axis)
         if place.offset:
@@ -108,6 +108,30 @@ class CheckpointWeights:
             return values
         turned = values.swapaxes(-1, -2)
         return np.ascontiguousarray(turned) if self.straight else turned
+
+    def _joined(self, stored: str, place: StoredWeight) -> Array:
+        """The tensor; its length is multiplied in where it is a direction alone."""
+        import numpy as np
+
+        values = self.files[stored].float32(stored)
+        length = length_of(stored) if place.split else None
+        if length is None:
+            return values
+        if length not in self.files:
+            raise CheckpointError(self._where, f"lacks the tensor {length!r}", got=stored)
+        self.asked.add(length)
+        file, own = self.files[length], values.shape[-1:]
+        if bare(file.tensors[length].shape) != bare(own):
+            raise CheckpointError(
+                f"{file.path}, tensor {printable(length)}",
+                "is no length for each of the last axis",
+                got=file.tensors[length].shape,
+                need=own,
+            )
+        square = np.square(values).sum(axis=tuple(range(values.ndim - 1)))
+        with np.errstate(divide="ignore", invalid="ignore"):  # as torch has it
+            joined: Array = values * (file.float32(length).reshape(own) / np.sqrt(square))
+        return joined
 
     def _stored_name(self, place: StoredWeight) -> str:
         for prefix in self.names.prefixes:
@@ -156,15 +180,8 @@ class CheckpointWeights:
 
 
 def bare(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Without leading axes of one."""
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
-    return shape
-
-
-def _without_row(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A kernel of one row as one of a signal."""
-    return (*shape[:2], *shape[3:]) if len(shape) == 4 and shape[2] == 1 else shape
+    """Without axes of one: a kernel of one row may stand as one of a signal, a number as a row."""
+    return tuple(size for size in shape if size != 1)
 
 
 def _of_expert(place: StoredWeight, number: int) -> StoredWeight:

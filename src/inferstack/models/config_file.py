@@ -142,6 +142,18 @@ class ConfigFile:
             )
         return self.content.get(key, absent)
 
+    def within(self, key: str, absent: Mapping[str, object]) -> ConfigFile:
+        """The object under `key`, or an empty one; what it does not say is as in `absent`."""
+        content, where = self.optional(key, None), f"{self.where}, {key}"
+        if content is None:
+            content = {}
+        if not isinstance(content, dict):
+            raise CheckpointError(where, "is not a JSON object")
+        own = ConfigFile(where, content)
+        for name in absent:
+            own.optional(name, None)  # refuses one that is almost this one
+        return ConfigFile(where, {**absent, **content})
+
     def has(self, key: str) -> bool:
         """Whether a key that may be absent has a value, which null is not."""
         return self.optional(key, None) is not None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from inferstack.core.dtypes import DType
-from inferstack.ir.graph import TensorRole
+from inferstack.ir.graph import Attribute, TensorRole
 from inferstack.models.architecture import WeightSource
 from inferstack.models.blocks import OTHER, BlockBuilder
 from inferstack.models.description import Description, Norm
@@ -14,7 +16,8 @@ WORDS = "embedding.word"
 
 
 class DescribedBuilder(BlockBuilder):
-    """Builds blocks of `description` for `scenario`. stack: in front of the names of weights."""
+    """Builds blocks of `description` for `scenario`. stack: in front of the names of weights.
+    place: in front of those of operators, where the graph has several stacks."""
 
     def __init__(
         self,
@@ -23,10 +26,24 @@ class DescribedBuilder(BlockBuilder):
         scenario: Scenario,
         weights: WeightSource,
         stack: str = "",
+        place: str = "",
     ) -> None:
         super().__init__(name, weights)
-        self.description, self.scenario, self.stack = description, scenario, stack
+        self.description, self.scenario = description, scenario
+        self.stack, self.place = stack, place
         self.remembered: list[str] = []
+
+    def add(
+        self,
+        kind: str,
+        name: str,
+        inputs: Mapping[str, str],
+        attributes: Mapping[str, Attribute] | None = None,
+        *,
+        part: str = OTHER,
+    ) -> str:
+        """Append an operator; returns its name, with the stack's place in front."""
+        return super().add(kind, f"{self.place}{name}", inputs, attributes, part=part)
 
     def weight(self, name: str, *shape: int) -> str:
         """Declare a weight; layers that share theirs have those of the first."""
@@ -67,7 +84,7 @@ class DescribedBuilder(BlockBuilder):
         slot: "key" or "value", the key first. Without earlier tokens a prompt's are all there are.
         An encoder remembers nothing.
         """
-        if not self.description.causal:
+        if not self.description.writes:
             return x
         batch, context = self.scenario.batch, self.scenario.context_tokens
         if self.scenario.phase is Phase.PREFILL and not context:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from inferstack.models.rotary import Rotary
+from inferstack.models.senses import Patches, Signal, Sound
 
 
 class Arrangement(StrEnum):
@@ -29,6 +30,8 @@ class Arrangement(StrEnum):
     """x += a(norm(x)) + f(norm(x)), one norm for both"""
     PARALLEL_TWO = "parallel, two norms"
     """x += a(norm1(x)) + f(norm2(x))"""
+    CONFORMER = "conformer"
+    """x += f1(norm(x)) / 2; x += a(norm(x)); x += c(norm(x)); x = norm(x + f2(norm(x)) / 2)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +89,9 @@ class Attention:
     of distance instead of positions, times alibi_scale. sinks: a learned number for each head
     stands in every row of the softmax. clip: query, key and value are cut to +-clip. latent: of
     keys and values that are made of one narrow vector; width and kv_heads then say nothing more.
-    sinusoids: the query scores keys, projected sinusoids of the distance, and whether both tokens
-    are of one segment, with a bias of its own for each of the three (XLNet).
+    sinusoids: the query scores keys and projected sinusoids of the distance, with a bias of its own
+    for each, and with `segments` also whether both tokens are of one (XLNet). turned_before: rotary
+    turns the hidden state that query and key are projected from, instead of these.
     """
 
     heads: int
@@ -111,6 +115,8 @@ class Attention:
     latent: Latent | None = None
     disentangled: Disentangled | None = None
     sinusoids: bool = False
+    segments: bool = False
+    turned_before: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +175,8 @@ class FeedForward:
 class Layer:
     """One layer. residual: what a branch is multiplied by before it is added. attention_norm: of
     norms in front of the branches, whether the attention has its own. cross: attention to what an
-    encoder made, between the two branches and with a norm and residual of its own."""
+    encoder made, between the two branches and with a norm and residual of its own. kernel: times
+    that the convolution of a conformer sees."""
 
     attention: Attention
     feed_forward: FeedForward
@@ -178,6 +185,7 @@ class Layer:
     arrangement: Arrangement = Arrangement.PRE
     residual: float | None = None
     attention_norm: bool = True
+    kernel: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,30 +202,21 @@ class PositionTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patches:
-    """An image in squares of `size`, each a token; `leading` learned tokens stand in front.
+class Pooled:
+    """The one vector of a text or an image, behind the stack.
 
-    bias: of the projection of a square. Every place has a learned position.
+    token: that of this number, -1 for the last; None for the one that ends the text, of the id
+    `end`, or of the largest id where that is None too. probe: instead, a learned query attends to
+    all tokens, then goes through a feed-forward, as this layer says. norm: of the vector. width: of
+    a dense layer behind it, if any; bias: of that.
     """
 
-    image: int
-    size: int
-    channels: int
-    leading: int
-    bias: bool
-
-    @property
-    def tokens(self) -> int:
-        """Those of an image."""
-        return self.leading + (self.image // self.size) ** 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """A signal of `features` numbers at each time: two convolutions of three times, a GELU behind
-    each, the second in steps of two, make a token of two times; then learned positions."""
-
-    features: int
+    token: int | None = None
+    end: int | None = None
+    probe: Layer | None = None
+    norm: Norm | None = None
+    width: int | None = None
+    bias: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,9 +261,10 @@ class Description:
     """A stack of layers behind embeddings.
 
     longest: tokens that it was trained for; its position table, if any, may end there. causal:
-    each token sees itself and the earlier ones. shared: all layers have the weights of the first.
-    head: None for a model that gives hidden states alone. patches: of one that sees images, and
-    then no words. signal: of one that hears.
+    each token sees itself and the earlier ones. at_once: all tokens come at once even so, and
+    nothing is remembered (CLIP's texts). shared: all layers have the weights of the first. head:
+    None for a model that gives hidden states alone. patches: of one that sees images, and then no
+    words. signal, sound: of one that hears. pooled: of one that makes a vector of all.
     """
 
     vocabulary: int
@@ -278,6 +278,14 @@ class Description:
     shared: bool = False
     patches: Patches | None = None
     signal: Signal | None = None
+    sound: Sound | None = None
+    at_once: bool = False
+    pooled: Pooled | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it makes one token after the other, and remembers keys and values."""
+        return self.causal and not self.at_once
 
     @property
     def depth(self) -> int:
@@ -304,8 +312,13 @@ class Description:
 
     @property
     def reads_words(self) -> bool:
-        """Whether its input is ids of words, of which some may be padding."""
-        return self.patches is None and self.signal is None
+        """Whether its input is ids of words."""
+        return self.patches is None and self.signal is None and self.sound is None
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether some of what it is given may be padding."""
+        return not self.writes and (self.reads_words or self.sound is not None)
 
     @property
     def crosses(self) -> bool:
@@ -344,3 +357,34 @@ class EncoderDecoder:
     def longest_sequence(self) -> int:
         """Tokens that both have positions for."""
         return min(self.encoder.longest, self.decoder.longest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Towers:
+    """A text and an image, each made a vector by a stack of its own; their products, of unit
+    length, times the exponential of a learned number, plus another one with `bias`, say how well
+    they match. Weights of the stacks begin with "text." and "vision."."""
+
+    text: Description
+    vision: Description
+    bias: bool
+
+    @property
+    def depth(self) -> int:
+        """Layers of both."""
+        return self.text.depth + self.vision.depth
+
+    @property
+    def hidden(self) -> int:
+        """Width of the text's hidden state."""
+        return self.text.hidden
+
+    @property
+    def vocabulary(self) -> int:
+        """Words."""
+        return self.text.vocabulary
+
+    @property
+    def longest_sequence(self) -> int:
+        """Tokens of a text that it has positions for."""
+        return self.text.longest

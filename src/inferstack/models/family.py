@@ -14,13 +14,14 @@ from typing import ClassVar, Generic, TypeVar
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import HuggingFaceForm, WeightSource
 from inferstack.models.config_file import ConfigFile
-from inferstack.models.description import Description, EncoderDecoder
+from inferstack.models.description import Description, EncoderDecoder, Towers
 from inferstack.models.named import configs_of
 from inferstack.models.names import DECODER_STACK, Names, Stacks
 from inferstack.models.scenario import Phase, Scenario
+from inferstack.models.towers import towers
 from inferstack.models.transformer import transformer
 
-Config = TypeVar("Config", Description, EncoderDecoder)
+Config = TypeVar("Config", Description, EncoderDecoder, Towers)
 
 ENCODER: tuple[Phase, ...] = (Phase.ENCODE,)
 DECODER: tuple[Phase, ...] = (Phase.PREFILL, Phase.DECODE)
@@ -119,4 +120,34 @@ class EncoderDecoderFamily(_Described[EncoderDecoder]):
             unrolled=unrolled,
             beyond_positions=beyond_positions,
             stack="" if encodes else DECODER_STACK,
+        )
+
+
+class TowersFamily(_Described[Towers]):
+    """Models of a stack for texts and one for images, run side by side."""
+
+    phases = ENCODER
+
+    @abstractmethod
+    def names(self, description: Towers) -> Stacks:
+        """What the file calls the weights of both."""
+
+    def build(
+        self,
+        name: str,
+        config: Towers,
+        scenario: Scenario,
+        weights: WeightSource,
+        *,
+        unrolled: bool,
+        beyond_positions: bool = False,
+    ) -> Graph:
+        """See `Architecture`."""
+        return towers(
+            name,
+            config,
+            scenario,
+            weights,
+            unrolled=unrolled,
+            beyond_positions=beyond_positions,
         )

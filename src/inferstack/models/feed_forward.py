@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inferstack.ir.graph import Attribute
-from inferstack.models.blocks import FEED_FORWARD
+from inferstack.models.blocks import FEED_FORWARD, OTHER
 from inferstack.models.described import DescribedBuilder
 from inferstack.models.description import Experts, FeedForward
 
@@ -93,13 +93,13 @@ class FeedForwardBlock(DescribedBuilder):
             wide = self.active(name, of.activation, wide)
         return self.dense(f"{name}.ffn_output", wide, inner, hidden, FEED_FORWARD, bias=of.bias)
 
-    def active(self, name: str, activation: str, x: str) -> str:
+    def active(self, name: str, activation: str, x: str, *, part: str = OTHER) -> str:
         """An activation behind `x`."""
         if activation == "relu2":
-            x = self.add("relu", f"{name}.relu", {"x": x})
-            return self.add("multiply", f"{name}.square", {"a": x, "b": x})
+            x = self.add("relu", f"{name}.relu", {"x": x}, part=part)
+            return self.add("multiply", f"{name}.square", {"a": x, "b": x}, part=part)
         kind, attributes = ACTIVATIONS[activation]
-        return self.add(kind, f"{name}.{kind}", {"x": x}, attributes)
+        return self.add(kind, f"{name}.{kind}", {"x": x}, attributes, part=part)
 
 
 def says_active(of: FeedForward) -> dict[str, Attribute]:

@@ -22,7 +22,7 @@ from inferstack.models.architecture import (
 )
 from inferstack.models.checkpoint_weights import WEIGHTS, CheckpointWeights
 from inferstack.models.config_file import ConfigFile, read_object
-from inferstack.models.pooling import Pooling, read_pooling, with_pooling
+from inferstack.models.pooling import Pooling, own_vector, read_pooling, with_pooling
 from inferstack.models.scenario import Phase, Scenario
 from inferstack.models.tokenizer import SentenceTokenizer, load_tokenizer
 from inferstack.models.weight_type import WeightType, read_weight_type
@@ -62,7 +62,8 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     content = config_content(folder)
     where = str(folder / CONFIG)
     architecture, form = architecture_in(where, content)
-    if not form.reads_weights or Phase.ENCODE not in architecture.phases:
+    config = form.read_config(where, content)
+    if not form.reads_weights or not _encodes_texts(architecture, config):
         raise CheckpointError(
             where,
             "is no encoder of sentences whose weights are read",
@@ -70,7 +71,6 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
             need="an encoder",
             hint=f"`inferstack analyze {folder}` needs config.json alone",
         )
-    config = form.read_config(where, content)
     scenario = Scenario.encode(seq_len, batch=batch)
     name = folder.resolve().name
     pooling = read_pooling(folder, config.hidden)
@@ -87,7 +87,7 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     )
     return Checkpoint(
         name=name,
-        graph=with_pooling(encoder, pooling),
+        graph=with_pooling(encoder, pooling) if len(encoder.outputs) == 1 else own_vector(encoder),
         tokenizer=tokenizer,
         config=config,
         pooling=pooling,
@@ -167,6 +167,12 @@ def architecture_in(where: str, content: dict[str, object]) -> tuple[Architectur
     # "rembert" is no misspelt "bert": the nearest type would give another model's counts.
     shown = printable(model_type, LONGEST_SHOWN)
     raise UnknownNameError(where, "architecture", shown, known, suggest=False)
+
+
+def _encodes_texts(architecture: Architecture, config: Any) -> bool:
+    """Whether texts alone are what it makes vectors of."""
+    stack = getattr(config, "encoder", config)
+    return Phase.ENCODE in architecture.phases and getattr(stack, "reads_words", False)
 
 
 def _hidden_states(graph: Graph, depth: int) -> tuple[str, ...]:

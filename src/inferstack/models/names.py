@@ -17,8 +17,12 @@ SLOTS = {
     "beta": ("bias", "beta"),
     "weight": ("weight",),
     "bias": ("bias",),
+    "mean": ("running_mean",),
+    "variance": ("running_var",),
 }
 """The last word of a name, and of older ones: checkpoints converted from TensorFlow kept its."""
+LENGTHS = {"weight_v": "weight_g", "parametrizations.weight.original1": "original0"}
+"""What a weight's direction is called, and its length: torch's weight_norm, the older one first."""
 _LAYER = re.compile(r"layer(\d+)\.(.+)")
 
 
@@ -51,7 +55,8 @@ class StoredWeight:
     names: the name in the file, then older spellings of it. transposed: stored as (n, k), ours is
     (k, n). part: of the tensor's outputs; None is all. offset: to be added. Names with {e} stand
     for one tensor for each expert, along the first axis. heads: their number and width may stand as
-    two axes for the last one.
+    two axes for the last one. split: a direction and its length for each place along the last axis
+    may stand for it, as two tensors (`length_of`).
     """
 
     names: tuple[str, ...]
@@ -59,6 +64,7 @@ class StoredWeight:
     part: Part | None = None
     offset: float = 0.0
     heads: tuple[int, int] | None = None
+    split: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +77,9 @@ class Names:
     transposed: dense weights stand as (outputs, inputs); straight: but for these. parts: of modules
     that one tensor holds together, which part is which. offset: what is added to gammas. wordless:
     modules of which a tensor has the name without a last word, straight but for those in `turned`,
-    and with `heads`, their number and width, as axes where the file has them.
+    and with `heads`, their number and width, as axes where the file has them; so have tables of
+    layers. split: modules whose weight may stand as a direction and its length. A module with
+    {slot} has the last word there.
     """
 
     layer: str
@@ -85,6 +93,7 @@ class Names:
     wordless: frozenset[str] = frozenset()
     turned: frozenset[str] = frozenset()
     heads: tuple[int, int] | None = None
+    split: frozenset[str] = frozenset()
     offset: float = 0.0
 
     def stored(self, weight: str) -> StoredWeight:
@@ -94,9 +103,10 @@ class Names:
         found = _LAYER.fullmatch(weight)
         if found is not None and found[2] in self.tables:
             name = self.tables[found[2]]
-            return StoredWeight(names=(f"{self.layer.format(n=found[1])}.{name}",))
+            place = f"{self.layer.format(n=found[1])}.{name}"
+            return StoredWeight(names=(place,), heads=self.heads)
         module, _, slot = weight.rpartition(".")
-        part, inner = None, module
+        part, inner = self.parts.get(module), module
         if found is not None:
             inner = found[2].rpartition(".")[0]
             part = self.parts.get(inner)
@@ -106,13 +116,20 @@ class Names:
         endings = [f".{word}" for word in SLOTS[slot]]
         if inner in self.wordless:
             endings = ["_bias" if slot == "bias" else ""]
+        names = [f"{module}{ending}" for ending in endings]
+        if "{slot}" in module:
+            names = [module.format(slot=word) for word in SLOTS[slot]]
+        split = slot == "weight" and inner in self.split
+        if split:
+            names += [f"{module}.{direction}" for direction in LENGTHS]
         kept = (self.straight | self.wordless) - self.turned
         return StoredWeight(
-            names=tuple(f"{module}{ending}" for ending in endings),
+            names=tuple(names),
             transposed=self.transposed and slot == "weight" and inner not in kept,
             part=part,
             offset=self.offset if slot == "gamma" else 0.0,
             heads=self.heads if inner in self.wordless else None,
+            split=split,
         )
 
     def layer_of(self, name: str) -> int | None:
@@ -127,32 +144,39 @@ class Names:
         return None
 
 
+def length_of(name: str) -> str | None:
+    """The tensor with the length of a weight whose direction is called `name`; None for another."""
+    for direction, length in LENGTHS.items():
+        if name.endswith(f".{direction}"):
+            return name.removesuffix(direction.rpartition(".")[2]) + length
+    return None
+
+
 DECODER_STACK = "decoder."
-"""In front of the decoder's own weights, of a model of two stacks."""
+TEXT, VISION = "text.", "vision."
+"""In front of a stack's own weights, of a model of several: the decoder's; a text's, an image's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Stacks:
-    """The names of an encoder's weights, and of a decoder's."""
+    """The names of the weights of several stacks, by what the graph puts in front of each's."""
 
-    encoder: Names
-    decoder: Names
+    by_stack: Mapping[str, Names]
 
     @property
     def prefixes(self) -> tuple[str, ...]:
         """What a file may put before every name."""
-        return self.encoder.prefixes
+        return next(iter(self.by_stack.values())).prefixes
 
     def stored(self, weight: str) -> StoredWeight:
         """Where the file keeps the weight that the graph calls `weight`."""
-        if weight.startswith(DECODER_STACK):
-            return self.decoder.stored(weight.removeprefix(DECODER_STACK))
-        return self.encoder.stored(weight)
+        stack = max((s for s in self.by_stack if weight.startswith(s)), key=len)
+        return self.by_stack[stack].stored(weight.removeprefix(stack))
 
     def layer_of(self, name: str) -> int | None:
         """The number of the layer that a tensor of the file belongs to, in its stack."""
-        found = self.encoder.layer_of(name)
-        return self.decoder.layer_of(name) if found is None else found
+        numbers = (names.layer_of(name) for names in self.by_stack.values())
+        return next((number for number in numbers if number is not None), None)
 
 
 def qkv(heads: int, kv_heads: int, width: int, groups: int = 1) -> dict[str, Part]:

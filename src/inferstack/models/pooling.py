@@ -214,6 +214,11 @@ def with_pooling(graph: Graph, pooling: Pooling) -> Graph:
     return chain.graph()
 
 
+def own_vector(graph: Graph) -> Graph:
+    """`graph`, whose outputs are the hidden state and a vector of it, with the vector alone."""
+    return GraphBuilder.of(graph).build(graph.outputs[1:])
+
+
 class _Chain:
     """Operators behind those of a graph; the last one's output is the embedding."""
 

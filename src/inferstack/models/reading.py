@@ -59,6 +59,13 @@ def head_sizes(
     return hidden, heads, kv_heads, width
 
 
+def projection_width(file: ConfigFile) -> int | None:
+    """projection_dim, where `architectures` names a model that has the projection."""
+    named = file.optional("architectures", None)
+    has_it = isinstance(named, list) and any(str(one).endswith("WithProjection") for one in named)
+    return file.whole_or("projection_dim", 512, 2**16) if has_it else None
+
+
 def longest(file: ConfigFile) -> int:
     """Tokens that a model with rotary positions was trained for: max_position_embeddings, or what
     the first Llama's config calls it; 2,048 without either, transformers' default."""

@@ -1,7 +1,10 @@
-"""Scores of distances beside those of contents: disentangled (DeBERTa), of sinusoids (XLNet)."""
+"""Scores of distances beside those of contents: disentangled (DeBERTa), or of sinusoids (XLNet,
+conformers)."""
 
 from __future__ import annotations
 
+from inferstack.core.dtypes import DType
+from inferstack.ir.graph import TensorRole
 from inferstack.models.blocks import ATTENTION, PROJECTION
 from inferstack.models.described import DescribedBuilder
 from inferstack.models.description import Attention, Disentangled
@@ -69,23 +72,17 @@ class RelativeBlock(DescribedBuilder):
         )
 
     def with_sinusoids(self, name: str, of: Attention, query: str, key: str) -> str:
-        """The scores of query and key, of distances, and of segments."""
-        hidden, wide = self.description.hidden, of.heads * of.width
-        content, distance, segment = (
-            self.add(
-                "add",
-                f"{name}.{part}_query",
-                {"a": query, "b": self.weight(f"{name}.{part}.bias", wide)},
-            )
-            for part in ("content", "distance", "segment")
-        )
+        """The scores of query and key, of distances, and of segments where there are some."""
+        content = self._biased(name, "content", of, query)
+        distance = self._biased(name, "distance", of, query)
         scores = self._by_row(name, of, "content", content, key)
-        rows = self.dense(
-            f"{name}.position_key", self._sinusoids(), hidden, wide, PROJECTION, bias=False
-        )
+        rows = self._distances(name, of, query)
         inputs = {"x": scores, "by_row": self._by_row(name, of, "distance", distance, rows)}
         scores = self.add("distance_scores", f"{name}.with_distances", inputs, {"ahead": True})
-        rows = self.weight(f"{name}.segments.weight", 2, wide)
+        if not of.segments:
+            return scores
+        segment = self._biased(name, "segment", of, query)
+        rows = self.weight(f"{name}.segments.weight", 2, of.heads * of.width)
         rows = self._spread(f"{name}.segments_spread", rows, query)
         inputs = {
             "x": scores,
@@ -93,6 +90,17 @@ class RelativeBlock(DescribedBuilder):
             "types": "token_type_ids",
         }
         return self.add("segment_scores", f"{name}.with_segments", inputs)
+
+    def _biased(self, name: str, part: str, of: Attention, query: str) -> str:
+        bias = self.weight(f"{name}.{part}.bias", of.heads * of.width)
+        return self.add("add", f"{name}.{part}_query", {"a": query, "b": bias})
+
+    def _distances(self, name: str, of: Attention, query: str) -> str:
+        """Those of all pairs, as keys."""
+        hidden, wide = self.description.hidden, of.heads * of.width
+        table = self._sinusoids() if of.segments else self._sinusoid_table()
+        rows = self.dense(f"{name}.position_key", table, hidden, wide, PROJECTION, bias=False)
+        return rows if of.segments else self._spread(f"{name}.position_key_spread", rows, query)
 
     def _sinusoids(self) -> str:
         """Those of all distances, once."""
@@ -103,3 +111,20 @@ class RelativeBlock(DescribedBuilder):
         made = self.add("sinusoids", "sinusoids", {"like": "ids"}, says)
         self.repeats = repeats
         return made
+
+    def _sinusoid_table(self) -> str:
+        """Sine and cosine by turns, of every distance there is, (2 tokens - 1, d), once.
+
+        Source: Gulati et al. 2020, arXiv:2005.08100; transformers, models/wav2vec2_conformer.
+        """
+        import numpy as np
+
+        name, tokens, width = "distances", self.scenario.new_tokens, self.description.hidden
+        if name in self.builder.tensors:
+            return name
+        distances = np.arange(tokens - 1, -tokens, -1)[:, None]
+        angles = distances * 10_000.0 ** -(np.arange(0, width, 2) / width)
+        table = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(-1, width)
+        data = table.astype(np.float32)
+        self.builder.shared.add(name)
+        return self.builder.tensor(name, data.shape, DType.FLOAT32, TensorRole.CONSTANT, data)

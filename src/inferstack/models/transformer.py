@@ -1,7 +1,9 @@
 """The graph of a `Description`: embeddings, layers, final norm, head.
 
 An encoder's inputs are ids, token_type_ids (where it has types) and mask (1 = token, 0 = padding),
-all (batch, tokens) int64; its output is the last hidden state. A decoder's are those of
+all (batch, tokens) int64; an image (batch, channels, height, width), a signal (batch, features, 1,
+times) or a sound (batch, 1, 1, samples) stands for ids where it sees or hears. Its outputs are the
+last hidden state and, where it has them, logits or the pooled vector. A decoder's are those of
 `models.decoder`.
 """
 
@@ -13,19 +15,19 @@ from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, TensorRole
 from inferstack.models.architecture import WeightSource
-from inferstack.models.attention import AttentionBlock
 from inferstack.models.blocks import EMBEDDING, HEAD, OTHER
+from inferstack.models.conformer import ConformerBlock
 from inferstack.models.decoder import FINAL_NORM, LOGITS, check_scenario
 from inferstack.models.description import (
     Arrangement,
     Description,
     Layer,
-    Patches,
     PositionTable,
-    Signal,
 )
-from inferstack.models.feed_forward import FeedForwardBlock
+from inferstack.models.front_end import FrontEnd
+from inferstack.models.pooled import PooledBlock
 from inferstack.models.scenario import Phase, Scenario
+from inferstack.ops.builder import GraphBuilder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,11 +48,16 @@ def transformer(
 
     stack: in front of the names of its weights, where several stacks make a model.
     """
-    if description.causal:
-        check_scenario(name, scenario, description.longest, beyond_positions=beyond_positions)
-    else:
-        _check_encoder(name, scenario, description.longest, beyond_positions=beyond_positions)
-    return _Transformer(name, description, scenario, weights, stack).graph(unrolled=unrolled)
+    check_fits(name, description, scenario, beyond_positions=beyond_positions)
+    return StackBuilder(name, description, scenario, weights, stack).graph(unrolled=unrolled)
+
+
+def check_fits(
+    name: str, description: Description, scenario: Scenario, *, beyond_positions: bool
+) -> None:
+    """Raises InputError for what a stack cannot do."""
+    check = check_scenario if description.writes else _check_encoder
+    check(name, scenario, description.longest, beyond_positions=beyond_positions)
 
 
 def _check_encoder(name: str, scenario: Scenario, longest: int, *, beyond_positions: bool) -> None:
@@ -71,7 +78,7 @@ def _check_encoder(name: str, scenario: Scenario, longest: int, *, beyond_positi
         )
 
 
-class _Transformer(AttentionBlock, FeedForwardBlock):
+class StackBuilder(FrontEnd, PooledBlock, ConformerBlock):
     """Adds the blocks of a description one after the other."""
 
     def __init__(
@@ -80,23 +87,21 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         description: Description,
         scenario: Scenario,
         weights: WeightSource,
-        stack: str,
+        stack: str = "",
+        place: str = "",
+        *,
+        builder: GraphBuilder | None = None,
     ) -> None:
-        super().__init__(name, description, scenario, weights, stack)
-        if description.patches is not None:
-            of = description.patches
-            shape: tuple[int, ...] = (scenario.batch, of.channels, of.image, of.image)
-            self.builder.tensor("image", shape, DType.FLOAT32, TensorRole.INPUT)
-            return
-        if description.signal is not None:
-            shape = (scenario.batch, description.signal.features, 1, 2 * scenario.new_tokens)
-            self.builder.tensor("signal", shape, DType.FLOAT32, TensorRole.INPUT)
-            return
-        typed = any(layer.attention.sinusoids for layer in description.layers)
+        """builder: of a graph that has other stacks as well."""
+        super().__init__(name, description, scenario, weights, stack, place)
+        self.builder = builder or self.builder
+        self.perceived()
+        typed = any(layer.attention.segments for layer in description.layers)
         typed = typed or description.embedding.token_types > 0
+        words = ("ids",) if description.reads_words else ()
         kinds = ("token_type_ids",) if typed else ()
-        masks = () if description.causal else ("mask",)
-        for slot in ("ids", *kinds, *masks):
+        masks = ("mask",) if description.is_masked else ()
+        for slot in (*words, *kinds, *masks):
             shape = (scenario.batch, scenario.new_tokens)
             self.builder.tensor(slot, shape, DType.INT64, TensorRole.INPUT)
         if description.crosses:
@@ -113,6 +118,10 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
 
     def graph(self, *, unrolled: bool) -> Graph:
         """The whole model; without unrolled one layer of each kind."""
+        return self.builder.build((*self.outputs(unrolled=unrolled), *self.remembered))
+
+    def outputs(self, *, unrolled: bool) -> tuple[str, ...]:
+        """Adds the whole stack; returns the hidden state, then the logits or the pooled vector."""
         described = self.description
         x = self.embeddings()
         if unrolled:
@@ -128,17 +137,20 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         if described.head is not None and described.head.project:
             width = described.embedding.width or described.hidden
             x = self.dense("head.projection", x, described.hidden, width, HEAD, bias=False)
-        outputs = (x,) if described.head is None else (x, self.logits(x))
-        return self.builder.build((*outputs, *self.remembered))
+        if described.pooled is not None:
+            return x, self.pooled(described.pooled, x)
+        return (x,) if described.head is None else (x, self.logits(x))
 
     def embeddings(self) -> str:
         """Words, types and positions, summed in the order of the weights' own code."""
         described, add = self.description, self.add
         embedding = described.embedding
         if described.patches is not None:
-            return self._patches(described.patches)
+            return self.patches(described.patches)
         if described.signal is not None:
-            return self._signal(described.signal)
+            return self.signal(described.signal)
+        if described.sound is not None:
+            return self.sound(described.sound)
         width = embedding.width or described.hidden
         table = self.weight("embedding.word", described.vocabulary, width)
         x = add("embedding", "embedding.words", {"table": table, "ids": "ids"}, part=EMBEDDING)
@@ -169,51 +181,6 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
             return x
         bias = embedding.projection_bias
         return self.dense("embedding.projection", x, width, hidden, EMBEDDING, bias=bias)
-
-    def _patches(self, of: Patches) -> str:
-        """An image as tokens with their positions."""
-        hidden, norm = self.description.hidden, self.description.embedding.norm
-        shape = (hidden, of.channels, of.size, of.size)
-        inputs = {"x": "image", "weight": self.weight("embedding.patch.weight", *shape)}
-        if of.bias:
-            inputs["bias"] = self.weight("embedding.patch.bias", hidden)
-        says = {"stride": of.size, "padding": 0, "dilation": 1, "groups": 1}
-        x = self.add("conv2d", "embedding.patch", inputs, says, part=EMBEDDING)
-        x = self.add("to_tokens", "embedding.tokens", {"x": x}, part=EMBEDDING)
-        for number in reversed(range(of.leading)):
-            table = self.weight(f"embedding.leading{number}", 1, hidden)
-            inputs = {"x": x, "table": table}
-            x = self.add("prepend", f"embedding.prepend{number}", inputs, part=EMBEDDING)
-        table = self.weight("embedding.position", of.tokens, hidden)
-        x = self.add("add", "embedding.position_add", {"a": x, "b": table}, part=EMBEDDING)
-        return x if norm is None else self.norm("embedding.norm", norm, x, part=EMBEDDING)
-
-    def _signal(self, of: Signal) -> str:
-        """A signal as tokens with their positions."""
-        hidden, tokens = self.description.hidden, self.scenario.new_tokens
-        x = "signal"
-        for number, channels in enumerate((of.features, hidden), start=1):
-            name = f"embedding.conv{number}"
-            inputs = {"x": x, "weight": self.weight(f"{name}.weight", hidden, channels, 1, 3)}
-            inputs["bias"] = self.weight(f"{name}.bias", hidden)
-            says = {"stride": number, "padding": 1, "row_padding": 0, "dilation": 1, "groups": 1}
-            x = self.add("conv2d", name, inputs, says, part=EMBEDDING)
-            x = self.add("gelu", f"{name}_gelu", {"x": x}, {"approximate": "none"}, part=EMBEDDING)
-        x = self.add("to_tokens", "embedding.tokens", {"x": x}, part=EMBEDDING)
-        # Fewer tokens than the table has stand for a shorter signal.
-        rows = max(self.description.longest, tokens)
-        table = self.weight("embedding.position", rows, hidden)
-        inputs = {"table": table, "ids": self._places()}
-        found = self.add("position_embedding", "embedding.positions", inputs, part=EMBEDDING)
-        return self.add("add", "embedding.position_add", {"a": x, "b": found}, part=EMBEDDING)
-
-    def _places(self) -> str:
-        """Ids of words, where there are none: positions follow from their number alone."""
-        import numpy as np
-
-        shape = (1, self.scenario.new_tokens)
-        zeros = np.zeros(shape, dtype=np.int64)
-        return self.builder.tensor("places", shape, DType.INT64, TensorRole.CONSTANT, zeros)
 
     def _positions(self, x: str, width: int) -> str:
         embedding, scenario = self.description.embedding, self.scenario
@@ -247,13 +214,15 @@ class _Transformer(AttentionBlock, FeedForwardBlock):
         found = self.add(
             "position_embedding", "embedding.positions", inputs, attributes, part=EMBEDDING
         )
-        causal = self.description.causal
+        causal = self.description.writes
         name = "embedding.add" if causal else "embedding.position_add"
         return self.add("add", name, {"a": x, "b": found}, part=EMBEDDING)
 
     def layer(self, name: str, layer: Layer, x: str) -> str:
         """Attention and feed-forward with their norms and residuals."""
         kind, norm = layer.arrangement, layer.norm
+        if kind is Arrangement.CONFORMER:
+            return self.conformer(name, layer, x)
         if kind in (Arrangement.PARALLEL, Arrangement.PARALLEL_TWO):
             normal = self.norm(f"{name}.attention_norm", norm, x)
             attended = self.attention(name, layer.attention, normal)

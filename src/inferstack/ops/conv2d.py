@@ -2,7 +2,8 @@
 
 weight (n, channels / groups, rows, columns), bias (n,) -> (batch, n, p, q). Attributes stride,
 padding, dilation, of both axes, and groups; row_padding, of rows, where they have another one (a
-signal is an image of one row). No integer form.
+signal is an image of one row); end_padding, behind the last column, where that is another one. No
+integer form.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Conv2dRule(Rule):
         stride, padding, dilation, groups = _numbers(attributes)
         self.need(len(x.shape) == len(weight.shape) == 4, x.name, (x.shape, weight.shape), "4 axes")
         self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
-        sound = min(stride, dilation, groups) > 0 <= padding
+        sound = min(stride, dilation, groups) > 0 <= _end_padding(attributes) <= padding
         self.need(sound, x.name, dict(attributes), "a stride, a dilation, groups, no negative")
         self.need(
             weight.shape[1] * groups == x.shape[1] and weight.shape[0] % groups == 0,
@@ -49,9 +50,12 @@ class Conv2dRule(Rule):
             need = weight.shape[:1]
             self.need(inputs["bias"].shape == need, x.name, inputs["bias"].shape, need)
         sizes = tuple(
-            (size + 2 * own - dilation * (kernel - 1) - 1) // stride + 1
-            for size, kernel, own in zip(
-                x.shape[2:], weight.shape[2:], (_row_padding(attributes), padding), strict=True
+            (size + around - dilation * (kernel - 1) - 1) // stride + 1
+            for size, kernel, around in zip(
+                x.shape[2:],
+                weight.shape[2:],
+                (2 * _row_padding(attributes), padding + _end_padding(attributes)),
+                strict=True,
             )
         )
         self.need(min(sizes) > 0, x.name, x.shape, f"at least one window of {weight.shape[2:]}")
@@ -97,6 +101,9 @@ class Conv2dRule(Rule):
         stride, padding, dilation, groups = _numbers(attributes)
         paddings = (_row_padding(attributes), padding)
         seen = windows(x, weight.shape[2], weight.shape[3], stride, paddings, dilation, 0.0)
+        reach = dilation * (weight.shape[3] - 1) + 1
+        columns = x.shape[3] + padding + _end_padding(attributes)
+        seen = seen[:, :, :, : (columns - reach) // stride + 1]
         batch, _, p, q = seen.shape[:4]
         parts = []
         for group, kernel in enumerate(np.split(weight, groups)):
@@ -111,6 +118,11 @@ class Conv2dRule(Rule):
 def _row_padding(attributes: Mapping[str, Any]) -> int:
     """The padding of rows."""
     return int(attributes.get("row_padding", attributes.get("padding", 0)))
+
+
+def _end_padding(attributes: Mapping[str, Any]) -> int:
+    """The padding behind the last column."""
+    return int(attributes.get("end_padding", attributes.get("padding", 0)))
 
 
 def _numbers(attributes: Mapping[str, Any]) -> tuple[int, int, int, int]:

@@ -25,7 +25,7 @@ from inferstack.models.description import (
     PositionTable,
 )
 from inferstack.models.family import EncoderDecoderFamily
-from inferstack.models.names import Names, Stacks
+from inferstack.models.names import DECODER_STACK, Names, Stacks
 from inferstack.models.reading import activation
 
 EPSILON = 1e-5
@@ -90,7 +90,7 @@ class BartFamily(EncoderDecoderFamily):
 
     def names(self, description: EncoderDecoder) -> Stacks:
         """See `EncoderDecoderFamily`."""
-        return Stacks(encoder=_names("encoder"), decoder=_names("decoder"))
+        return Stacks({"": _names("encoder"), DECODER_STACK: _names("decoder")})
 
 
 def _positions(file: ConfigFile, kind: str, rows: int) -> PositionTable:

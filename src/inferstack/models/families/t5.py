@@ -22,7 +22,7 @@ from inferstack.models.description import (
     Norm,
 )
 from inferstack.models.family import EncoderDecoderFamily
-from inferstack.models.names import Names, Stacks
+from inferstack.models.names import DECODER_STACK, Names, Stacks
 from inferstack.models.reading import ACTIVATIONS, LONGEST_SEQUENCE
 
 
@@ -67,9 +67,8 @@ class T5Family(EncoderDecoderFamily):
     def names(self, description: EncoderDecoder) -> Stacks:
         """See `EncoderDecoderFamily`."""
         gated = description.encoder.layers[0].feed_forward.gated
-        return Stacks(
-            encoder=_names("encoder", 1, gated=gated), decoder=_names("decoder", 2, gated=gated)
-        )
+        encoder = _names("encoder", 1, gated=gated)
+        return Stacks({"": encoder, DECODER_STACK: _names("decoder", 2, gated=gated)})
 
 
 def _feed_forward(file: ConfigFile) -> FeedForward:

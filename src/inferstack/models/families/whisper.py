@@ -17,11 +17,11 @@ from inferstack.models.description import (
     Layer,
     Norm,
     PositionTable,
-    Signal,
 )
 from inferstack.models.families.bart import EPSILON, MODULES, layer_of
 from inferstack.models.family import EncoderDecoderFamily
-from inferstack.models.names import Names, Stacks
+from inferstack.models.names import DECODER_STACK, Names, Stacks
+from inferstack.models.senses import Signal
 
 
 class WhisperFamily(EncoderDecoderFamily):
@@ -66,7 +66,7 @@ class WhisperFamily(EncoderDecoderFamily):
 
     def names(self, description: EncoderDecoder) -> Stacks:
         """See `EncoderDecoderFamily`."""
-        return Stacks(encoder=_names("encoder"), decoder=_names("decoder"))
+        return Stacks({"": _names("encoder"), DECODER_STACK: _names("decoder")})
 
 
 def _names(stack: str) -> Names:

@@ -42,7 +42,9 @@ class XlnetFamily(Family):
         file.only("d_head", width)
         norm = Norm(kind="layernorm", epsilon=file.number_or("layer_norm_eps", 1e-12, 1e-20, 1.0))
         layer = Layer(
-            attention=Attention(heads=heads, kv_heads=heads, width=width, sinusoids=True),
+            attention=Attention(
+                heads=heads, kv_heads=heads, width=width, sinusoids=True, segments=True
+            ),
             feed_forward=FeedForward(
                 inner=file.whole("d_inner", 2**20),
                 activation=activation(file, "ff_activation", absent="gelu"),
