@@ -66,6 +66,30 @@ def test_sizes_are_constant_expressions_of_c(tmp_path: Path, written_as: str, ro
     assert made.level("scratchpad").capacity_bytes == 4 * rows * 8
 
 
+@pytest.mark.parametrize(
+    ("macros", "written_as", "rows"),
+    [
+        ({"A": "1 + 2"}, "A * 2", 5),
+        ({"A": "1 + 2"}, "2 * A - A", 5),
+        ({"A": "(1 + 2)"}, "A * 2", 6),
+        ({"A": "(1) + (2)"}, "A * 2", 5),
+        ({"B": "1 + 2", "A": "B"}, "A * 2", 5),
+        ({"B": "1 + 2", "A": "(B)"}, "A * 2", 6),
+        # 2^25 sums, if each macro were computed as often as it is named.
+        ({"A0": "1", **{f"A{i}": f"(A{i - 1} + A{i - 1})" for i in range(1, 26)}}, "A25 >> 20", 32),
+    ],
+)
+def test_a_macro_stands_for_its_text(
+    tmp_path: Path, macros: dict[str, str], written_as: str, rows: int
+) -> None:
+    defined = "".join(f"#define {name} {text}\n" for name, text in macros.items())
+    text = HEADER.replace("(2 * 1024)", f"({written_as}) * 64").replace(
+        "#define DIM", defined + "#define DIM", 1
+    )
+    made = ist.import_machine(written(tmp_path, text)).accelerator
+    assert made.level("scratchpad").capacity_bytes == 4 * 64 * rows * 8
+
+
 def test_what_stands_in_a_comment_is_not_defined(tmp_path: Path) -> None:
     made = ist.import_machine(written(tmp_path, HEADER + "/*\n#define DIM 32\n*/\n"))
     assert made.accelerator.array.rows == 8
@@ -103,6 +127,18 @@ def test_an_imported_machine_maps_from_its_file(
         ("DIM 8", "DIM (1 << 4000000000)", "DIM: is no size: it is larger than 64 bits"),
         ("DIM 8", "DIM 8 / 0", "DIM: is no size: it divides by 0"),
         ("DIM 8", "DIM (DIM + 1)", "DIM: is no size: DIM leads back to itself"),
+        (
+            "DIM 8",
+            "DIM A0\n#define A29 8\n"
+            + "".join(f"#define A{i} ({'-' * 350} A{i + 1})\n" for i in range(29)),
+            "DIM: is no size: it is nested too deep",
+        ),
+        (
+            "DIM 8",
+            "DIM A0\n#define A20 8\n"
+            + "".join(f"#define A{i} A{i + 1} + A{i + 1}\n" for i in range(20)),
+            "DIM: is no size: no constant expression",
+        ),
         ("DIM 8", "DIM SIDE", "DIM: is no size: SIDE is not defined"),
         ("DIM 8", "DIM 2 ** 3", "DIM: is no size: no constant expression"),
         ("DIM 8", "DIM " + "8" * 90 + "$", "DIM: is no size: no constant expression"),
