@@ -30,6 +30,7 @@ _HOMES = {
     "Comparison": "inferstack.api.compare",
     "Decoder": "inferstack.api.decoder",
     "Encoder": "inferstack.api.encoder",
+    "TextToText": "inferstack.api.text_to_text",
     "Result": "inferstack.api.result",
     "fetch_sample": "inferstack.api.sample",
     "doctor": "inferstack.api.doctor",

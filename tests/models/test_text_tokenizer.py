@@ -212,3 +212,13 @@ def test_a_template_that_goes_too_far_is_one_error(tmp_path: Path, template: str
 def test_a_template_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="chat_template is no text"):
         loaded(tmp_path, tokenizer_config={"chat_template": 5})
+
+
+def test_a_special_token_inside_takes_no_space_away(tmp_path: Path) -> None:
+    """Of a decoder that puts a space in front of every word but the first."""
+    words = Tokenizer(models.WordLevel({"<s>": 0, "a": 1, "cat": 2}, unk_token="<s>"))
+    words.add_special_tokens(["<s>"])
+    tokenizer = load_text_tokenizer(folder_of(tmp_path, words), 400)
+    ids = [1, 0, 0, 2, 0, 1]
+    stream = TextStream(tokenizer)
+    assert "".join([*map(stream.push, ids), stream.finish()]) == tokenizer.decode(ids) == "a cat a"

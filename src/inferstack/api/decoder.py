@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferstack.api.choices import WRITTEN_TOKENS
+from inferstack.api.writer import Writer
+from inferstack.core.errors import InputError
 from inferstack.core.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from inferstack.models.text_tokenizer import TextTokenizer
 
 
-class Decoder:
+class Decoder(Writer):
     """Text in, text out. runner: the model. tokenizer: text to ids and back."""
 
     __slots__ = ("name", "runner", "tokenizer")
@@ -36,17 +38,16 @@ class Decoder:
         seed: int = 0,
         stop: Sequence[str] = (),
         chat: bool = False,
+        source_language: str | None = None,
+        target_language: str | None = None,
     ) -> Generation:
-        """What follows the prompt, piece by piece as one iterates over it.
-
-        max_tokens: to write at most. temperature: 0 takes the likeliest token; top_k, top_p and
-        seed are of the draws of another one. stop: strings that end the text and do not belong to
-        it. chat: the prompt is a user's message, put into the model's own template. Raises
-        InputError.
-        """
+        """See `Writer.stream`."""
         from inferstack.generate.sampling import Sampling
         from inferstack.generate.text import Generation
 
+        if source_language is not None or target_language is not None:
+            flag = "--target-language" if source_language is None else "--source-language"
+            raise InputError(flag, f"{self.name} is a decoder, which continues a text")
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
         ids = self.tokenizer.encode_chat(prompt) if chat else self.tokenizer.encode(prompt)
         return Generation(
@@ -57,31 +58,6 @@ class Decoder:
             sampling=sampling,
             stop=tuple(stop) if isinstance(stop, list) else stop,
         )
-
-    def generate(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int = WRITTEN_TOKENS,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        top_p: float = 1.0,
-        seed: int = 0,
-        stop: Sequence[str] = (),
-        chat: bool = False,
-    ) -> str:
-        """What follows the prompt as one text; see `stream`."""
-        pieces = self.stream(
-            prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-            chat=chat,
-        )
-        return "".join(pieces)
 
     def perplexity(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from inferstack.analysis.workload import Model as Found
 from inferstack.analysis.workload import (
@@ -16,10 +16,11 @@ from inferstack.analysis.workload import (
     workloads,
 )
 from inferstack.api.arguments import chosen, lengths_of, name_or_path, sentence_list, whole
-from inferstack.api.choices import WRITTEN_TOKENS, Mask, Task
+from inferstack.api.choices import Mask, Task
 from inferstack.api.counts import Counts, count
 from inferstack.api.machine import Machine, machine_of
 from inferstack.api.shown import Record, Shown
+from inferstack.api.writer import Writer, Writing
 from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.progress import Progress, silent
 from inferstack.models.layers import LayerSet
@@ -246,29 +247,21 @@ class Model(Shown):
 
         return loaded_decoder(self._checkpoint())
 
-    def generate(
-        self,
-        prompt: str,
-        *,
-        max_tokens: int = WRITTEN_TOKENS,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        top_p: float = 1.0,
-        seed: int = 0,
-        stop: Sequence[str] = (),
-        chat: bool = False,
-    ) -> str:
-        """What follows the prompt; see `Decoder.stream`. `decoder` keeps the model for several."""
-        return self.decoder().generate(
-            prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-            chat=chat,
-        )
+    def writer(self) -> Writer:
+        """The checkpoint of a decoder or an encoder-decoder, ready to write texts. Raises
+        CheckpointError."""
+        from inferstack.api.text_to_text import loaded_text_to_text
+        from inferstack.models.gguf_file import is_gguf
+        from inferstack.models.two_stacks import is_two_stacks
+
+        folder = self._checkpoint()
+        if not is_gguf(folder) and is_two_stacks(folder):
+            return loaded_text_to_text(folder)
+        return self.decoder()
+
+    def generate(self, prompt: str, **how: Unpack[Writing]) -> str:
+        """What the model writes; see `Writer.stream`. `writer` keeps the model for several."""
+        return self.writer().generate(prompt, **how)
 
     def quantize(
         self,

@@ -1,4 +1,4 @@
-"""Continue a text with a decoder, token by token."""
+"""Write a text, token by token: continue one, translate or summarize it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def register(app: typer.Typer) -> None:
         model: Annotated[
             str,
             typer.Argument(
-                help="A decoder: a Hugging Face folder or a GGUF file.",
+                help="A Hugging Face folder of a decoder or an encoder-decoder, or a GGUF file.",
                 autocompletion=completion.models,
             ),
         ],
-        prompt: Annotated[str, typer.Option(metavar="TEXT", help="What it continues.")],
+        prompt: Annotated[str, typer.Option(metavar="TEXT", help="What it continues or reads.")],
         max_tokens: Annotated[int, typer.Option(help="Tokens to write at most.")] = WRITTEN_TOKENS,
         temperature: Annotated[
             float, typer.Option(help="0: always the likeliest token. Higher draws unlikelier ones.")
@@ -44,26 +44,42 @@ def register(app: typer.Typer) -> None:
         chat: Annotated[
             bool, typer.Option("--chat", help="The prompt is a message, in the model's template.")
         ] = False,
+        source_language: Annotated[
+            str | None,
+            typer.Option(metavar="TOKEN", help="Of a translator: what the prompt is written in."),
+        ] = None,
+        target_language: Annotated[
+            str | None,
+            typer.Option(metavar="TOKEN", help="What to translate into, such as fra_Latn."),
+        ] = None,
     ) -> None:
-        """Continue a text with a decoder, token by token.
+        """Write a text, token by token: continue one, translate or summarize it.
+
+        A decoder continues the prompt; an encoder-decoder reads it and writes another text.
 
         \b
-        Example:
-          inferstack generate path/to/model --prompt "Once upon a time" --max-tokens 64
+        Examples:
+          inferstack generate path/to/llama --prompt "Once upon a time" --max-tokens 64
+          inferstack generate path/to/nllb --prompt "A cat sat." --target-language fra_Latn
         """
         import inferstack as ist
 
         session = session_of(context)
-        decoder = ist.load(model).decoder()
-        written = decoder.stream(
-            prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop or (),
-            chat=chat,
+        written = (
+            ist.load(model)
+            .writer()
+            .stream(
+                prompt,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                seed=seed,
+                stop=stop or (),
+                chat=chat,
+                source_language=source_language,
+                target_language=target_language,
+            )
         )
         start = time.perf_counter()
         try:
@@ -72,8 +88,8 @@ def register(app: typer.Typer) -> None:
         finally:
             session.show_piece("\n")
         seconds = time.perf_counter() - start
-        count = len(written.ids)
+        count, read = len(written.ids), written.read_tokens
+        given = f"for {read:,} read" if read else f"behind {len(written.prompt):,}"
         session.narrate(
-            f"{count:,} tokens behind {len(written.prompt):,}, {count / seconds:.1f} a second; "
-            f"ended by: {written.ending}"
+            f"{count:,} tokens {given}, {count / seconds:.1f} a second; ended by: {written.ending}"
         )

@@ -18,7 +18,7 @@ from inferstack.generate import steps
 from inferstack.generate.steps import Frequencies, Now, Step, Values
 from inferstack.ir.graph import Graph, Operator, TensorRole
 from inferstack.models.blocks import HEAD
-from inferstack.models.decoder import LOGITS
+from inferstack.models.decoder import CROSS, LOGITS
 from inferstack.models.description import Description
 from inferstack.models.scenario import Scenario
 
@@ -52,7 +52,7 @@ class Runner:
         self._caches = {
             name: tensor.shape[2]
             for name, tensor in graph.tensors.items()
-            if tensor.role is TensorRole.CACHE
+            if tensor.role is TensorRole.CACHE and CROSS not in name
         }
         self._plan = self._planned(graph)
         in_steps = {
@@ -68,8 +68,14 @@ class Runner:
         nothing."""
         return self._weight_bytes
 
-    def start(self, capacity: int) -> Sequence:
-        """A new text of at most `capacity` tokens. Raises InputError beyond the positions."""
+    @property
+    def read_tokens(self) -> int:
+        """None: a decoder by itself has no encoder in front."""
+        return 0
+
+    def start(self, capacity: int, given: Values | None = None) -> Sequence:
+        """A new text of at most `capacity` tokens. given: what an encoder made, by name. Raises
+        InputError beyond the positions."""
         longest = self.description.longest
         if capacity > longest:
             raise InputError(
@@ -80,12 +86,12 @@ class Runner:
             name: np.zeros((1, capacity, width), dtype=np.float32)
             for name, width in self._caches.items()
         }
-        return Sequence(self, capacity, caches)
+        return Sequence(self, capacity, caches, given or {})
 
     def run(self, ids: Array, now: Now, *, every: bool) -> Array:
         """The logits (tokens, vocabulary) of a pass over ids (1, tokens); of the last token
         alone without `every`. Raises InputError where they are not finite."""
-        values: Values = {**self._constants, "ids": ids}
+        values: Values = {**self._constants, **now.given, "ids": ids}
         # What overflows is found in the logits.
         with np.errstate(over="ignore", invalid="ignore"):
             for planned in self._plan:
@@ -179,14 +185,15 @@ def _narrowed(operator: Operator, heads: set[str], constants: Values) -> str | N
 
 
 class Sequence:
-    """A text so far: `feed` reads on. caches: (1, capacity, width) by name.
+    """A text so far: `feed` reads on. caches: (1, capacity, width) by name. given: what all tokens
+    read, by name.
 
     reach: tokens that the text is taken to have, of which some rotary angles depend; those fed, or
     more where it is said that more of the same pass follow.
     """
 
-    def __init__(self, runner: Runner, capacity: int, caches: Values) -> None:
-        self.runner, self.capacity, self.caches = runner, capacity, caches
+    def __init__(self, runner: Runner, capacity: int, caches: Values, given: Values) -> None:
+        self.runner, self.capacity, self.caches, self.given = runner, capacity, caches, given
         self.tokens = self.reach = 0
 
     def feed(self, ids: Several[int] | Array, *, every: bool = False) -> Array:
@@ -207,7 +214,7 @@ class Sequence:
         found = []
         for first in range(0, array.size, CHUNK_TOKENS):
             part = array[None, first : first + CHUNK_TOKENS]
-            now = Now(self.tokens, part.shape[1], self.reach, self.caches)
+            now = Now(self.tokens, part.shape[1], self.reach, self.caches, self.given)
             found.append(self.runner.run(part, now, every=every))
             self.tokens += part.shape[1]
         return np.concatenate(found) if every else found[-1]

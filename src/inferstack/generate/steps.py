@@ -34,6 +34,7 @@ class Now:
     tokens: int
     reach: int
     caches: Mapping[str, Array]
+    given: Mapping[str, Array]
     angles: dict[object, tuple[Array, Array]] = field(default_factory=dict)
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inferstack.core.errors import CheckpointError, DataError
+from inferstack.core.errors import CheckpointError, DataError, InputError
 from inferstack.models.chat import ChatTemplate, read_chat_template
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
 from inferstack.models.tokenizer import (
@@ -51,6 +51,26 @@ class TextTokenizer:
             raise foreign_ids(Path(self.where), "ids", largest, self.rows)
         return ids
 
+    def word(self, flag: str, text: str) -> int:
+        """The id of a token by its own text. Raises InputError."""
+        found = self.tokenizer.token_to_id(text) if isinstance(text, str) else None
+        if found is None or found >= self.rows:
+            raise InputError(
+                flag, "is no token of the model", got=ascii(text)[:40],
+                need="a token by its text, such as eng_Latn",
+            )  # fmt: skip
+        return int(found)
+
+    def with_language(
+        self, flag: str, ids: Sequence[int], language: int, begin: int | None
+    ) -> list[int]:
+        """Ids of a text with another language's token for the one that the tokenizer adds to every
+        text beside `begin` and the end. Raises InputError where it adds none."""
+        own = [one for one in self.encode("") if one not in self.end_ids and one != begin]
+        if len(own) != 1:
+            raise InputError(flag, "the tokenizer puts no language beside a text")
+        return [language if one == own[0] else one for one in ids]
+
     def encode_chat(self, message: str) -> list[int]:
         """The ids of a conversation that begins with this message of the user.
 
@@ -76,7 +96,7 @@ class TextStream:
     """Ids to text as they come: only whole characters leave, and all that left is the text.
 
     A token's text may depend on the one before it (a space in front of words), so each is decoded
-    together with what left last.
+    together with what left last and was not empty.
     """
 
     tokenizer: TextTokenizer
@@ -102,7 +122,9 @@ class TextStream:
         waiting = len(self.ids) - self._left
         if text.endswith(REPLACEMENT) and waiting < LONGEST_CHARACTER and not whole:
             return ""
-        self._start, self._left = self._left, len(self.ids)
+        if text:
+            self._start = self._left
+        self._left = len(self.ids)
         return text
 
 
