@@ -372,3 +372,31 @@ def test_a_locked_store_ends_no_search(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(store.notes) == 2
     assert all("locked" in note for note in store.notes)
     assert store.read("a") == "b"
+
+
+@pytest.mark.parametrize(
+    ("dims", "offset", "size", "expected"),
+    [
+        ("p: 6, q: 6, c: 1, r: 3", -6, 6, "walks along; got 6, need at most 5"),
+        ("p: 6, q: 6, c: 1, r: 3", 0, 2, "walks along; got 6, need at most 5"),
+        ("p: 60001, q: 6, c: 1, r: 60001", -60000, 60001, "are counted; got 3,600,000,000, need"),
+    ],
+)
+def test_a_file_has_no_more_padding_than_can_be_counted(
+    tmp_path: Path, dims: str, offset: int, size: int, expected: str
+) -> None:
+    """The last one was counted position by position, for an hour."""
+    found = optimum(convolution(n=1, c=1, p=6, q=6, r=3, s=3, padding=1), TARGET, "edp")
+    assert isinstance(found, Scheduled)
+    text = mapping_text(found.mapping, found.contraction)
+    path = tmp_path / "m.yaml"
+    edits = {
+        "p: 6, q: 6, c: 1, r: 3": dims,
+        "      offset: -1\n      size: 6\n": f"      offset: {offset}\n      size: {size}\n",
+    }
+    for old, new in edits.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    with pytest.raises(MappingError, match=f"m.yaml, contraction, x, index 2: .*{expected}"):
+        load_mapping(path)

@@ -5,15 +5,20 @@ Files are edited by hand; costs and searches may take for granted what is checke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from inferstack.core.errors import MappingError, UnknownNameError
+from inferstack.core.units import ceil_div
 from inferstack.hardware.accelerator import Role
 from inferstack.mapping.contraction import Contraction
 from inferstack.mapping.kernels import Kernel
 from inferstack.mapping.shapes import LARGEST_EXTENT
 from inferstack.ops.registry import rules
 from inferstack.ops.rule import CONTRACTION_LOOPS, Affine
+
+MOST_PADDED = 2**16
+"""Positions of an index: `cost.padding` goes from one to the next."""
 
 
 def check_contraction(where: str, contraction: Contraction) -> None:
@@ -52,7 +57,8 @@ def check_contraction(where: str, contraction: Contraction) -> None:
 
 
 def check_indices(where: str, indices: Iterable[Affine], extents: Mapping[str, int]) -> None:
-    """Raises MappingError for an index that walks backwards, or further than a tensor is long."""
+    """Raises MappingError for an index that walks backwards, further than a tensor is long, or
+    outside of its tensor as no padding does."""
     for number, index in enumerate(indices):
         reach = 1 + abs(index.offset)
         for dim, coefficient in index.terms:
@@ -67,6 +73,31 @@ def check_indices(where: str, indices: Iterable[Affine], extents: Mapping[str, i
                 f"{where}, index {number}", "reaches further than a tensor is long",
                 got=f"{reach:,}", need=f"at most {LARGEST_EXTENT:,}",
             )  # fmt: skip
+        _check_padding(f"{where}, index {number}", index, extents)
+
+
+def _check_padding(where: str, index: Affine, extents: Mapping[str, int]) -> None:
+    """What lies before and behind the tensor: each less than a dimension alone walks along, and not
+    more than can be counted one by one."""
+    if index.size is None:
+        return
+    reaches = [coefficient * (extents[dim] - 1) for dim, coefficient in index.terms]
+    most = max(reaches, default=0)
+    before, behind = -index.offset, index.offset + sum(reaches) + 1 - index.size
+    if max(before, behind) > most:
+        raise MappingError(
+            where, "has more padding than one of its dimensions walks along",
+            got=f"{max(before, behind):,}", need=f"at most {most:,}",
+        )  # fmt: skip
+    positions = sum(
+        math.prod(min(extents[dim], ceil_div(outside, c)) for dim, c in index.terms)
+        for outside in (max(before, 0), max(behind, 0))
+    )
+    if positions > MOST_PADDED:
+        raise MappingError(
+            where, "has more positions in the padding than are counted", got=f"{positions:,}",
+            need=f"at most {MOST_PADDED:,}",
+        )  # fmt: skip
 
 
 def check_kernels(
