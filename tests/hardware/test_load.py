@@ -372,6 +372,15 @@ def test_a_new_level_stands_inside_of_the_one_that_it_names(tmp_path: Path) -> N
     assert _levels(tmp_path, inner) == [*base, "shared"]
 
 
+def test_a_folder_with_a_comma_holds_machines_like_any_other(tmp_path: Path) -> None:
+    folder = tmp_path / "a,b"
+    folder.mkdir()
+    names = _levels(folder, OURS + f"levels:\n  shared: {{{NEW_LEVEL}}}\n")
+    assert names[:2] == ["dram", "shared"]
+    wrong = _message(folder, OURS + "levels: {shared: {inside: dramm}}\n")
+    assert wrong.startswith("mine.yaml, levels.shared.inside: is no level; got 'dramm'")
+
+
 def test_a_level_is_removed(tmp_path: Path) -> None:
     levels = f"levels:\n  scratchpad: {{remove: true}}\n  shared: {{{NEW_LEVEL}}}\n"
     text = f"{OURS}forwards_to: [shared]\n{levels}"

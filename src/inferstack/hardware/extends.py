@@ -21,7 +21,7 @@ def merged(where: str, base: Mapping[str, Any], over: Mapping[str, Any]) -> dict
 
     where: of `over`, for messages. Raises AcceleratorError.
     """
-    whole = _over(where, base, over)
+    whole = _over(where, base, over, top=True)
     sources = whole.get("sources")
     if isinstance(sources, dict):
         own = over.get("sources")
@@ -49,16 +49,19 @@ def _named(value: object) -> Iterator[str]:
         yield from _named(part)
 
 
-def _over(where: str, base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _over(
+    where: str, base: Mapping[str, Any], over: Mapping[str, Any], *, top: bool = False
+) -> dict[str, Any]:
+    """top: whether these are the first keys of the file, and `where` is its path."""
     whole = dict(base)
     for key, value in over.items():
-        place = f"{where}, {key}" if "," not in where else f"{where}.{key}"
+        place = f"{where}, {key}" if top else f"{where}.{key}"
         below = whole.get(key)
         if isinstance(value, dict) and REMOVE in value:
             _check_removal(place, key, value, base)
             del whole[key]
         elif isinstance(below, dict) and isinstance(value, dict):
-            inner = _levels if key == "levels" and "," not in where else _over
+            inner = _levels if key == "levels" and top else _over
             whole[key] = inner(place, below, value)
         else:
             whole[key] = value
