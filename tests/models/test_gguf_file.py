@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from inferstack.core.errors import CheckpointError
-from inferstack.models.gguf_file import open_gguf
+from inferstack.models.gguf_file import is_gguf, open_gguf
 from inferstack.models.gguf_types import TYPES
 
 Array = npt.NDArray[Any]
@@ -142,6 +144,31 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     found = opened(tmp_path, built(entries=ENTRIES[:1], data=data))
     with pytest.raises(CheckpointError, match="2 of 6 NaN"):
         found.float32("one")
+
+
+def test_blocks_become_values_in_little_memory(tmp_path: Path) -> None:
+    number, kind = next((n, k) for n, k in TYPES.items() if k.name == "Q4_K")
+    blocks = np.random.default_rng(1).integers(0, 256, (3 * 2**12 + 5, kind.bytes), dtype=np.uint8)
+    blocks[:, :4] = np.array([0.5, 0.25], dtype="<f2").view(np.uint8)
+    data = blocks.tobytes() + bytes(-blocks.size % 32)
+    found = opened(
+        tmp_path, built(entries=(entry("one", (len(blocks), 256), number, 0),), data=data)
+    )
+    assert kind.to_float is not None
+    expected = kind.to_float(blocks)
+    tracemalloc.start()
+    values = found.float32("one")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(values, expected)
+    # The values themselves, and a run of 2^20 on its way.
+    assert most < values.nbytes + 6 * 4 * 2**20
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", "", "nothing"):
+        assert not is_gguf(tmp_path / name)
 
 
 def test_sizes_of_blocks_are_those_of_the_package() -> None:

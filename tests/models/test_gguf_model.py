@@ -18,7 +18,7 @@ from inferstack.api.decoder import loaded_decoder
 from inferstack.cli.main import main
 from inferstack.core.errors import CheckpointError
 from inferstack.generate.runner import TEMPLATE, Runner
-from inferstack.models.gguf_file import open_gguf
+from inferstack.models.gguf_file import GgufFile, open_gguf
 from inferstack.models.gguf_model import open_model
 from inferstack.models.gguf_tokenizer import LLAMA3, gguf_tokenizer
 from inferstack.models.hugging_face import load_graph, read_architecture
@@ -222,8 +222,8 @@ def test_a_file_does_what_its_folder_does(
         ("llamarope.freq_base", 5.0, "need 'llama.rope.freq_base', or neither"),
         ("tokenizer.chat-template", "a", "need 'tokenizer.chat_template', or neither"),
         ("tokenizer.ggml.add_bos_tokem", True, "has the unknown key 'tokenizer.ggml.add_bos_tokem"),
-        ("llama.feed_forward_length", 64, "has another shape"),
-        ("llama.block_count", 1, "more layers"),
+        ("llama.feed_forward_length", 64, "has another shape than its metadata says"),
+        ("llama.block_count", 1, "more layers than its metadata says"),
         ("tokenizer.ggml.model", "bert", "tokenizer.ggml.model is not read"),
         ("tokenizer.ggml.pre", "new", "tokenizer.ggml.pre is not known"),
         ("tokenizer.ggml.tokens", "words", "no list of texts"),
@@ -375,6 +375,30 @@ def test_pieces_that_are_too_long_are_refused(llama: Path, tmp_path: Path) -> No
     path = whole_file(llama, tmp_path / "m.gguf", lambda d: d.update(said))
     with pytest.raises(CheckpointError, match="has a token that is too long; got 1,025 characters"):
         loaded_decoder(path)
+
+
+def test_a_tensor_that_is_not_there_is_said(llama: Path, tmp_path: Path) -> None:
+    whole_file(llama, tmp_path / "m.gguf", lambda d: d.__setitem__("llama.block_count", 3))
+    with pytest.raises(CheckpointError, match="hint: its metadata and the weights belong to diff"):
+        loaded_decoder(tmp_path / "m.gguf")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fused_tensors_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    referee = next(one for one in READ if one.model_type == "phi3")
+    saved(referee, tmp_path)
+    model = open_model(converted(tmp_path, tmp_path / "m.gguf", "phi3"))
+    read: list[str] = []
+    original = GgufFile.float32
+
+    def counted(file: GgufFile, name: str) -> Array:
+        read.append(name)
+        return original(file, name)
+
+    monkeypatch.setattr(GgufFile, "float32", counted)
+    model.architecture.build("m", model.description, TEMPLATE, model.weights(), unrolled=True)
+    assert "blk.0.attn_qkv.weight" in read
+    assert len(read) == len(set(read))
 
 
 def merged(text: str, scores: dict[str, float]) -> list[str]:

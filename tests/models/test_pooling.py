@@ -268,6 +268,20 @@ def test_dense_layers_need_their_files(folder: Folder) -> None:
         folder.load()
 
 
+def test_a_dense_layer_of_torch_is_read(folder: Folder) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    folder.add("Pooling", pooling_mode="mean")
+    folder.dense(HIDDEN, 8)
+    expected = folder.load().pooling
+    path = folder.path / "2_Dense"
+    torch.save(load_file(path / "model.safetensors"), path / "pytorch_model.bin")
+    (path / "model.safetensors").unlink()
+    found = folder.load().pooling
+    np.testing.assert_array_equal(found.dense[0].weight, expected.dense[0].weight)
+
+
 @pytest.mark.parametrize(
     "modules",
     [

@@ -129,13 +129,16 @@ def test_a_wrong_header_is_said(path: Path, header: bytes, what: str) -> None:
     assert message(path, len(header).to_bytes(8, "little") + header) == f"{path}{what}"
 
 
-KNOWN = "F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, BOOL"
+KNOWN = (
+    "F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, BOOL, C64, F8_E4M3, F8_E5M2, "
+    "F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, F4, F6_E2M3, F6_E3M2"
+)
 
 
 @pytest.mark.parametrize(
     ("entry", "what"),
     [
-        ({"dtype": "F8_E4M3"}, f"has an unknown dtype; got 'F8_E4M3', need one of {KNOWN}"),
+        ({"dtype": "F8_E4M4"}, f"has an unknown dtype; got 'F8_E4M4', need one of {KNOWN}"),
         ({"dtype": 4}, f"has an unknown dtype; got 4, need one of {KNOWN}"),
         ({"shape": [2, -3]}, "has a wrong shape in the header; got [2, -3]"),
         ({"shape": [2, 3.0]}, "has a wrong shape in the header; got [2, 3.0]"),
@@ -187,7 +190,7 @@ def test_a_missing_tensor_is_said(bert: TinyCheckpoint) -> None:
     assert loading(bert) == (
         f"{bert.folder}/model.safetensors: lacks the tensor '{WEIGHT}'; got "
         f"{len(bert.tensors)} tensors with other names\n\n"
-        "hint: config.json and model.safetensors belong to different models"
+        "hint: config.json and the weights belong to different models"
     )
 
 
@@ -213,8 +216,9 @@ def test_integer_weights_are_refused(bert: TinyCheckpoint) -> None:
     bert.tensors[WEIGHT] = bert.tensors[WEIGHT].astype(np.int8)
     assert loading(bert) == (
         f"{bert.folder}/model.safetensors, tensor {WEIGHT}: weights of this type are not "
-        "supported; got I8, need one of F32, F16, BF16, F64\n\n"
-        "hint: load an unquantized checkpoint; inferstack quantizes by itself"
+        "supported; got I8, need one of F64, F32, F16, BF16, F8_E4M3, F8_E5M2, "
+        "F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ\n\n"
+        "hint: whole numbers are weights only where quantization_config of config.json says how"
     )
 
 

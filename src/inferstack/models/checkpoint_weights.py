@@ -62,10 +62,14 @@ class CheckpointWeights:
         *,
         straight: bool = True,
         files: Mapping[str, WeightFile] | None = None,
+        described_by: str = "config.json",
     ) -> None:
         """straight: values in C order; else as the file has them, which is without a copy. files:
-        the file of each tensor, where they are no safetensors files of the folder."""
+        the file of each tensor, where they are no safetensors files of the folder. described_by:
+        what says the shapes, for messages."""
         self.folder, self.names, self.straight = folder, names, straight
+        self.described_by = described_by
+        self._fused: dict[str, tuple[str, Array]] = {}
         self.files: Mapping[str, WeightFile] = _files(folder) if files is None else files
         self.asked: set[str] = set()
 
@@ -95,11 +99,11 @@ class CheckpointWeights:
         if bare(got) not in (bare(needed), bare(by_heads)):
             raise CheckpointError(
                 f"{file.path}, tensor {printable(stored)}",
-                "has another shape than config.json says",
+                f"has another shape than {self.described_by} says",
                 got=got,
                 need=needed,
             )
-        values = self._joined(stored, place).reshape(needed)
+        values = self._whole(stored, place).reshape(needed)
         if place.part is not None:
             values = np.moveaxis(place.part.of(np.moveaxis(values, axis, 0)), 0, axis)
         if place.offset:
@@ -108,6 +112,15 @@ class CheckpointWeights:
             return values
         turned = values.swapaxes(-1, -2)
         return np.ascontiguousarray(turned) if self.straight else turned
+
+    def _whole(self, stored: str, place: StoredWeight) -> Array:
+        """A tensor; one that holds several weights is kept until the next of its slot."""
+        if place.part is None:
+            return self._joined(stored, place)
+        slot = stored.rpartition(".")[2]
+        if self._fused.get(slot, ("",))[0] != stored:
+            self._fused[slot] = (stored, self._joined(stored, place))
+        return self._fused[slot][1]
 
     def _joined(self, stored: str, place: StoredWeight) -> Array:
         """The tensor; its length is multiplied in where it is a direction alone."""
@@ -142,7 +155,7 @@ class CheckpointWeights:
             self._where,
             f"lacks the tensor {place.names[0]!r}",
             got=f"{len(self.files):,} tensors with other names",
-            hint="config.json and model.safetensors belong to different models",
+            hint=f"{self.described_by} and the weights belong to different models",
         )
 
     @property
@@ -167,13 +180,13 @@ class CheckpointWeights:
             )  # fmt: skip
 
     def check_layers(self, depth: int) -> None:
-        """Raises CheckpointError for a layer in the file that config.json does not have."""
+        """Raises CheckpointError for a layer in the file that the model does not have."""
         for name in self.unused:
             number = self.names.layer_of(name)
             if number is not None and number >= depth:
                 raise CheckpointError(
                     self._where,
-                    "has weights of more layers than config.json says",
+                    f"has weights of more layers than {self.described_by} says",
                     got=f"tensor {printable(name)}",
                     need=f"layers 0 to {depth - 1}",
                 )
@@ -223,7 +236,8 @@ def _indexed(folder: Path, index_name: str, index: Mapping[str, object]) -> dict
 
 def _part(folder: Path, index_name: str, name: str) -> WeightFile:
     """One of several files, which stands in the folder itself."""
-    ending = f".{index_name.removesuffix('.index.json').rpartition('.')[2]}"
+    whole = index_name.removesuffix(".index.json")
+    ending = f".{whole.rpartition('.')[2]}"
     if Path(name).name != name or not name.endswith(ending) or not name.isprintable():
         raise CheckpointError(
             str(folder / index_name), f"names a file that is no {ending} file of the folder",
@@ -232,7 +246,7 @@ def _part(folder: Path, index_name: str, name: str) -> WeightFile:
     path = folder_file(folder, name)
     if path is None:
         raise CheckpointError(str(folder), f"lacks the file {printable(name)}", need=index_name)
-    return open_safetensors(path) if ending == ".safetensors" else open_torch(path)
+    return OPENERS[whole](path)
 
 
 OPENERS: Mapping[str, Callable[[Path], WeightFile]] = {

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
+from inferstack.models.checkpoint_weights import OPENERS, WeightFile
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
 from inferstack.models.feed_forward import ACTIVATIONS
-from inferstack.models.safetensors_file import SafetensorsFile, open_safetensors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
 
-WEIGHTS = "model.safetensors"
 TORCHS = {
     f"torch.nn.modules.{name}": ours
     for name, ours in (
@@ -85,7 +84,7 @@ def read_dense(folder: Path, module: ConfigFile, width: int) -> Dense:
     elif file.has("activation_function"):
         activation = file.choice("activation_function", TORCHS)
     assert not activation or activation in ACTIVATIONS, "each has an operator"
-    weights = _weights(folder, module_file(module, WEIGHTS))
+    weights = _weights(folder, module)
     keeps = file.flag("use_residual", False)
     bias = _tensor(weights, "linear.bias", (outputs,)) if file.flag("bias", True) else None
     return Dense(
@@ -99,18 +98,19 @@ def read_dense(folder: Path, module: ConfigFile, width: int) -> Dense:
     )
 
 
-def _weights(folder: Path, name: str) -> SafetensorsFile:
-    path = folder_file(folder, name)
-    if path is None:
-        raise CheckpointError(
-            str(folder / name), "does not exist, but modules.json names it",
-            hint="pytorch_model.bin is a program, not data; SentenceTransformer(folder).save(...) "
-            f"writes {WEIGHTS}",
-        )  # fmt: skip
-    return open_safetensors(path)
+def _weights(folder: Path, module: ConfigFile) -> WeightFile:
+    for name, opened in OPENERS.items():
+        path = folder_file(folder, module_file(module, name))
+        if path is not None:
+            return opened(path)
+    first, *others = (module_file(module, name) for name in OPENERS)
+    raise CheckpointError(
+        str(folder / first), "does not exist, but modules.json names it",
+        need=f"it, or {' or '.join(others)}",
+    )  # fmt: skip
 
 
-def _tensor(file: SafetensorsFile, name: str, shape: tuple[int, ...]) -> Array:
+def _tensor(file: WeightFile, name: str, shape: tuple[int, ...]) -> Array:
     if name not in file.tensors:
         others = f"{len(file.tensors):,} tensors with other names"
         raise CheckpointError(str(file.path), f"lacks the tensor {name!r}", got=others)

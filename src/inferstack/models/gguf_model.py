@@ -48,7 +48,9 @@ class GgufModel:
             tensors = _Untwisted(self.file, {"attn_q": of.heads, "attn_k": of.kv_heads})
         used = (n for n in self.file.tensors if n not in (FACTORS, LONG, SHORT))
         files: dict[str, WeightFile] = dict.fromkeys(used, tensors)
-        return CheckpointWeights(self.file.path, self.names, straight=straight, files=files)
+        return CheckpointWeights(
+            self.file.path, self.names, straight=straight, files=files, described_by="its metadata"
+        )
 
 
 class _Untwisted:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from inferstack.models.element_types import bfloat16
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -43,10 +45,7 @@ def _numbers(kind: str) -> ToFloat:
 
 
 def _bf16(blocks: Array) -> Array:
-    import numpy as np
-
-    found: Array = (blocks.view("<u2").astype(np.uint32) << 16).view(np.float32)
-    return found
+    return bfloat16(blocks.view("<u2"))
 
 
 def _half(blocks: Array, at: int) -> Array:

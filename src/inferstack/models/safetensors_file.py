@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
+from inferstack.core.units import ceil_div
 from inferstack.models.config_file import parse_json
+from inferstack.models.element_types import PARTS_OF_BYTES, STORED_TYPES, stored_bits, to_float32
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,13 +27,6 @@ if TYPE_CHECKING:
 LENGTH_BYTES = 8
 LARGEST_HEADER_BYTES = 100_000_000
 """The limit of the format's own reader."""
-
-STORED_TYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
-    "I16": "<i2", "I8": "|i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
-}  # fmt: skip
-"""numpy's name of each element type; bfloat16 is the upper half of a float32."""
-WEIGHT_TYPES = ("F32", "F16", "BF16", "F64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +47,16 @@ class SafetensorsFile:
     content: npt.NDArray[np.uint8]
 
     def stored(self, name: str) -> Array:
-        """The values of `name` as they stand in the file (bfloat16 as uint16), read-only."""
+        """The values of `name` as they stand in the file (bfloat16 as uint16, 8-bit floats as
+        bytes), read-only. Raises CheckpointError for types of parts of bytes."""
         import numpy as np
 
         tensor = self.tensors[name]
+        if tensor.stored_type in PARTS_OF_BYTES:
+            raise CheckpointError(
+                f"{self.path}, tensor {printable(name)}", "weights of this type are not supported",
+                got=tensor.stored_type,
+            )  # fmt: skip
         stored = np.dtype(STORED_TYPES[tensor.stored_type])
         end = tensor.begin_bytes + math.prod(tensor.shape) * stored.itemsize
         values: Array = self.content[tensor.begin_bytes : end].view(stored)
@@ -68,37 +69,8 @@ class SafetensorsFile:
         finite in float32.
         """
         tensor = self.tensors[name]
-        where = f"{self.path}, tensor {name}"
-        return finite_float32(where, tensor.stored_type, self.stored(name))
-
-
-def finite_float32(where: str, stored_type: str, values: Array) -> Array:
-    """Stored values (bfloat16 as uint16) in float32. Raises CheckpointError for another than a
-    floating-point type, and for values that are not finite."""
-    import numpy as np
-
-    if stored_type not in WEIGHT_TYPES:
-        raise CheckpointError(
-            where,
-            "weights of this type are not supported",
-            got=stored_type,
-            need=f"one of {', '.join(WEIGHT_TYPES)}",
-            hint="load an unquantized checkpoint; inferstack quantizes by itself",
-        )
-    if stored_type == "BF16":
-        values = (values.astype(np.uint32) << 16).view(np.float32)
-    with np.errstate(over="ignore"):
-        # The file may place a tensor at any byte; the kernels want whole words.
-        values = np.require(values, dtype=np.float32, requirements="A")
-    if not np.isfinite(values).all():
-        count = int(np.count_nonzero(~np.isfinite(values)))
-        raise CheckpointError(
-            where,
-            "has values that are not finite",
-            got=f"{count:,} of {values.size:,} NaN or infinite",
-            hint="the checkpoint is damaged or its training diverged; take another one",
-        )
-    return values
+        where = f"{self.path}, tensor {printable(name)}"
+        return to_float32(where, tensor.stored_type, self.stored(name))
 
 
 def open_safetensors(path: Path) -> SafetensorsFile:
@@ -156,15 +128,15 @@ def _span(where: str, entry: object) -> _Span:
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry):
         raise CheckpointError(where, "has no dtype, shape and data_offsets in the header")
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(kind, str) or kind not in STORED_TYPES:
-        need = f"one of {', '.join(STORED_TYPES)}"
+    if not isinstance(kind, str) or kind not in {**STORED_TYPES, **PARTS_OF_BYTES}:
+        need = f"one of {', '.join((*STORED_TYPES, *PARTS_OF_BYTES))}"
         raise CheckpointError(where, "has an unknown dtype", got=repr(kind)[:40], need=need)
     if not _counts(shape) or len(shape) > 8:
         raise CheckpointError(where, "has a wrong shape in the header", got=repr(shape)[:60])
     if not _counts(offsets) or len(offsets) != 2:
         raise CheckpointError(where, "has wrong data_offsets", got=repr(offsets)[:60])
     begin, end = offsets
-    need_bytes = math.prod(shape) * int(STORED_TYPES[kind][2:])
+    need_bytes = ceil_div(math.prod(shape) * stored_bits(kind), 8)
     if end - begin != need_bytes:
         got, need = f"{end - begin:,} bytes", f"{need_bytes:,} for {kind} {tuple(shape)}"
         raise CheckpointError(where, "has another length than its shape", got=got, need=need)

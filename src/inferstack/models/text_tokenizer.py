@@ -78,8 +78,9 @@ class TextTokenizer:
         """
         if self.chat is None:
             raise CheckpointError(
-                self.where, "there is no chat template beside it",
-                need="chat_template in tokenizer_config.json, or chat_template.jinja",
+                self.where, "the model has no chat template",
+                need="chat_template in tokenizer_config.json, chat_template.jinja, or "
+                "tokenizer.chat_template of a GGUF file",
                 hint="leave --chat out: the model then continues the text",
             )  # fmt: skip
         text = self.chat.render([{"role": "user", "content": message}])

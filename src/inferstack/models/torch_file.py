@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
-from inferstack.models.safetensors_file import StoredTensor, finite_float32
+from inferstack.models.element_types import STORED_TYPES, to_float32
+from inferstack.models.safetensors_file import StoredTensor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 STORAGES = {
-    "FloatStorage": ("F32", "<f4"),
-    "HalfStorage": ("F16", "<f2"),
-    "BFloat16Storage": ("BF16", "<u2"),
-    "DoubleStorage": ("F64", "<f8"),
-    "LongStorage": ("I64", "<i8"),
-    "IntStorage": ("I32", "<i4"),
-    "ShortStorage": ("I16", "<i2"),
-    "CharStorage": ("I8", "|i1"),
-    "ByteStorage": ("U8", "|u1"),
-    "BoolStorage": ("BOOL", "|b1"),
+    "FloatStorage": "F32",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "DoubleStorage": "F64",
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
 }
-"""By torch's name: that of safetensors, and numpy's."""
+"""By torch's name: that of safetensors."""
 REBUILDS = ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter")
 DICTS = ("collections OrderedDict",)
 LARGEST_PICKLE_BYTES = 2**27
@@ -81,11 +82,16 @@ class TorchFile:
 
     def float32(self, name: str) -> Array:
         """The values of `name` in float32. Raises CheckpointError as `SafetensorsFile.float32`."""
+        where = f"{self.path}, tensor {printable(name)}"
+        return to_float32(where, self.tensors[name].stored_type, self.stored(name))
+
+    def stored(self, name: str) -> Array:
+        """The values of `name` as they stand in the file. Raises CheckpointError."""
         import numpy as np
 
         view = self.views[name]
         where = f"{self.path}, tensor {printable(name)}"
-        stored = np.dtype(STORAGES[view.storage.kind][1])
+        stored = np.dtype(STORED_TYPES[self.tensors[name].stored_type])
         entry = f"{self.folder}/data/{view.storage.key}"
         need = view.storage.elements * stored.itemsize
         try:
@@ -101,7 +107,7 @@ class TorchFile:
         values = np.lib.stride_tricks.as_strided(
             flat[view.offset :], view.shape, steps, writeable=False
         )
-        return finite_float32(where, STORAGES[view.storage.kind][0], np.ascontiguousarray(values))
+        return np.ascontiguousarray(values)
 
 
 _ZIP_FAILURES = (KeyError, OSError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError)
@@ -144,9 +150,7 @@ def open_torch(path: Path) -> TorchFile:
         if isinstance(view, _View)
     }
     tensors = {
-        name: StoredTensor(
-            stored_type=STORAGES[view.storage.kind][0], shape=view.shape, begin_bytes=0
-        )
+        name: StoredTensor(stored_type=STORAGES[view.storage.kind], shape=view.shape, begin_bytes=0)
         for name, view in views.items()
     }
     return TorchFile(path=path, tensors=tensors, views=views, folder=names[0].partition("/")[0])
