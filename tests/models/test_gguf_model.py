@@ -401,6 +401,21 @@ def test_fused_tensors_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(read) == len(set(read))
 
 
+def test_the_header_is_read_once(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = whole_file(llama, tmp_path / "m.gguf")
+    opened: list[Path] = []
+
+    def counted(path: Path) -> GgufFile:
+        opened.append(path)
+        return open_gguf(path)
+
+    monkeypatch.setattr("inferstack.models.gguf_model.open_gguf", counted)
+    assert ist.load(path).generate("the cat", max_tokens=2)
+    assert opened == [path]
+
+
 def merged(text: str, scores: dict[str, float]) -> list[str]:
     """SentencePiece's rule: of all neighbours, the pair whose piece has the best score merges."""
     parts = list(text)

@@ -22,7 +22,7 @@ from inferstack.models.architecture import (
     preset_names,
 )
 from inferstack.models.gguf_file import is_gguf
-from inferstack.models.gguf_model import open_model, weight_type
+from inferstack.models.gguf_model import GgufModel, open_model, weight_type
 from inferstack.models.hugging_face import read_architecture
 from inferstack.models.layers import ARCHITECTURE as LAYERS
 from inferstack.models.layers import LayerSet, is_layer_file, layers_of, read_layers
@@ -49,9 +49,8 @@ class Task(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """An architecture with its sizes. folder: where config.json stands; None for a preset.
-
-    weights: the type that config.json gives them.
+    """An architecture with its sizes. folder: where config.json stands, or the GGUF file; None for
+    a preset. weights: the type that it gives them. gguf: what was read of the file.
     """
 
     name: str
@@ -59,6 +58,7 @@ class Model:
     config: Any
     folder: Path | None = None
     weights: WeightType | None = None
+    gguf: GgufModel | None = None
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -168,7 +168,7 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
     image_size: for models that see images. Raises UnknownNameError for what is neither, InputError
     for an image size that makes no sense, CheckpointError for a folder that cannot be read.
     """
-    folder, weights = None, None
+    folder, weights, gguf = None, None, None
     if is_layer_file(name):
         return _layers(Path(name).stem, read_layers(Path(name)), image_size)
     try:
@@ -184,9 +184,9 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
             return _layers(Path(name).stem, read_layers(Path(name)), image_size)
         folder = Path(name)
         if is_gguf(folder):
-            found = open_model(folder)
-            architecture, config = found.architecture, found.description
-            name, weights = folder.stem, weight_type(found.file)
+            gguf = open_model(folder)
+            architecture, config = gguf.architecture, gguf.description
+            name, weights = folder.stem, weight_type(gguf.file)
         else:
             architecture, config, weights = read_architecture(folder)
             name = folder.resolve().name
@@ -202,7 +202,12 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
             )  # fmt: skip
         config = replace(config, image_size=image_size)
     return Model(
-        name=name, architecture=architecture, config=config, folder=folder, weights=weights
+        name=name,
+        architecture=architecture,
+        config=config,
+        folder=folder,
+        weights=weights,
+        gguf=gguf,
     )
 
 

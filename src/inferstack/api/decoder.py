@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inferstack.api.perplexity import Perplexity
     from inferstack.generate.runner import Runner
     from inferstack.generate.text import Generation
+    from inferstack.models.gguf_model import GgufModel
     from inferstack.models.text_tokenizer import TextTokenizer
 
 
@@ -90,10 +91,10 @@ class Decoder(Writer):
         return f"<Decoder {self.name}: {of.depth} layers, {of.vocabulary:,} words>"
 
 
-def loaded_decoder(folder: Path) -> Decoder:
-    """The checkpoint as it is, in float32. Raises CheckpointError."""
+def loaded_decoder(place: Path | GgufModel) -> Decoder:
+    """The checkpoint in a folder or a GGUF file as it is, in float32. Raises CheckpointError."""
     from inferstack.generate.runner import Runner
     from inferstack.models.decoder_checkpoint import load_decoder
 
-    found = load_decoder(folder)
+    found = load_decoder(place)
     return Decoder(found.name, Runner(found.graph, found.description), found.tokenizer)

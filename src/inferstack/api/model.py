@@ -245,7 +245,7 @@ class Model(Shown):
         """The checkpoint of a decoder, ready to run on texts. Raises CheckpointError."""
         from inferstack.api.decoder import loaded_decoder
 
-        return loaded_decoder(self._checkpoint())
+        return loaded_decoder(self._found.gguf or self._checkpoint())
 
     def writer(self) -> Writer:
         """The checkpoint of a decoder or an encoder-decoder, ready to write texts. Raises

@@ -12,7 +12,7 @@ from inferstack.models.architecture import Architecture
 from inferstack.models.checkpoint_weights import CheckpointWeights
 from inferstack.models.description import Description
 from inferstack.models.gguf_file import is_gguf
-from inferstack.models.gguf_model import open_model
+from inferstack.models.gguf_model import GgufModel, open_model
 from inferstack.models.gguf_tokenizer import gguf_tokenizer
 from inferstack.models.hugging_face import CONFIG, architecture_in, config_content
 from inferstack.models.scenario import Phase, Scenario
@@ -29,16 +29,18 @@ class DecoderCheckpoint:
     tokenizer: TextTokenizer
 
 
-def load_decoder(place: Path, scenario: Scenario | None = None) -> DecoderCheckpoint:
+def load_decoder(place: Path | GgufModel, scenario: Scenario | None = None) -> DecoderCheckpoint:
     """The decoder in a Hugging Face folder or a GGUF file, for any pass; by default for one step of
     decoding behind one token. Raises CheckpointError, naming file and place."""
     scenario = scenario or Scenario.decode(1)
-    if is_gguf(place):
-        model = open_model(place)
+    if isinstance(place, GgufModel) or is_gguf(place):
+        model = place if isinstance(place, GgufModel) else open_model(place)
         described = model.description
         tokenizer = gguf_tokenizer(model.file, described.vocabulary)
         weights = model.weights(straight=False)
-        made = _built(place.stem, model.architecture, described, scenario, tokenizer, weights)
+        made = _built(
+            model.file.path.stem, model.architecture, described, scenario, tokenizer, weights
+        )
         weights.check_all_read()
         return made
     content = config_content(place)
