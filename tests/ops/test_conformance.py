@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from inferstack.ops.matmul import MatmulRule
 from inferstack.ops.quantization import gelu_attributes, layernorm_tables, softmax_attributes
 from inferstack.ops.registry import rules
 from inferstack.ops.rule import OUTPUT, IterationSpace, simple
+from inferstack.ops.unit_length import UnitLengthRule
 from inferstack.testing.ops import OperatorExample, check_rule
 
 Array = npt.NDArray[Any]
@@ -437,3 +438,12 @@ def test_the_kit_convicts(rule: Callable[[], MatmulRule], b: tuple[int, int], me
 def test_the_kit_wants_the_slots_of_the_rule() -> None:
     with pytest.raises(CheckFailedError, match="the example's slots are"):
         check_rule(MatmulRule(), example({"a": real(2, 4)}, "a"))
+
+
+class _RowByElement(UnitLengthRule):
+    whole_rows: ClassVar[bool] = False
+
+
+def test_the_kit_finds_rows_that_are_read_again() -> None:
+    with pytest.raises(CheckFailedError, match="needs its whole row, and `whole_rows` does not"):
+        check_rule(_RowByElement(), example({"x": real(2, 3, 4)}, "x"))

@@ -11,16 +11,14 @@ from dataclasses import dataclass, replace
 
 from inferstack.core.errors import InputError
 from inferstack.hardware.accelerator import Accelerator, Role
-from inferstack.ir.graph import Graph, Operator
+from inferstack.ir.graph import Graph, Operator, Work
 from inferstack.mapping.epilogue import NO_EPILOGUE, ROW_FACTOR_BITS, Epilogue
 from inferstack.ops.distinct import Terms, distinct, distinct_inside
-from inferstack.ops.registry import rule_for
+from inferstack.ops.registry import rule_for, rules
 from inferstack.ops.rule import OUTPUT, Affine, points_with_place
 
 MATMUL_DIMS = ("m", "n", "k")
 BIAS = "bias"
-KINDS = ("matmul", "attention_scores", "attention_context", "conv2d", "expert_matmul")
-"""Operators that an array computes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,19 +182,21 @@ def _sized(index: Affine, chunk: dict[str, int]) -> Terms:
 
 def is_contraction(operator: Operator) -> bool:
     """Whether the array computes the operator."""
-    return operator.kind in KINDS
+    return rule_for(operator).work is Work.MATMUL
 
 
 def contraction(graph: Graph, operator: Operator) -> Contraction:
-    """The contraction of a matmul, attention scores, attention context or convolution.
+    """The contraction of an operator that an array computes: matmuls, attention's products,
+    convolutions, experts.
 
     A convolution's input is an affine access; each tile fetches its halo again. Zeros of the
     padding take room on the chip, and are made there. Raises InputError for other kinds.
     """
     if not is_contraction(operator):
         raise InputError(
-            f"operator {operator.name}", "is no contraction: it has no mapping", got=operator.kind
-        )
+            f"operator {operator.name}", "is no contraction: it has no mapping", got=operator.kind,
+            need=", ".join(kind for kind, rule in rules().items() if rule.work is Work.MATMUL),
+        )  # fmt: skip
     rule, tensors, result = rule_for(operator), graph.operands(operator), graph.result(operator)
     space = rule.space(tensors, result, operator.attributes)
     first, second = rule.required[:2]

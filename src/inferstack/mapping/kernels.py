@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from inferstack.core.errors import InputError
 from inferstack.ir.graph import Graph, Operator, TensorRole, Work
 from inferstack.mapping.contraction import Contraction, contraction, is_contraction
-from inferstack.ops.registry import rule_for
+from inferstack.ops.registry import rule_for, rules
 from inferstack.ops.rule import OUTPUT, Access, IterationSpace
 
 FOLDED = "batchnorm"
 APPENDS = "append_cache"
-ROW_KINDS = frozenset({"softmax", "layernorm", "rmsnorm"})
-"""They read a row several times."""
 WIDE_READERS = frozenset({Work.SOFTMAX, Work.NORM, Work.ACTIVATION, Work.RESIDUAL_ADD})
 FOLDED_SLOTS = frozenset({"bias", "gamma", "beta", "multiplier", "shift", "mask"})
 """Small operands that do not count: at most a value per column or token."""
@@ -73,7 +71,7 @@ class Kernel:
     @property
     def whole_rows(self) -> bool:
         """Whether a row of the last axis must be there whole."""
-        return self.kind in ROW_KINDS
+        return rules()[self.kind].whole_rows
 
     def port(self, tensor: str) -> Port:
         """The port that reads `tensor`."""

@@ -27,6 +27,7 @@ class GroupNormRule(Rule):
     kind: ClassVar[str] = "groupnorm"
     unit: ClassVar[str | None] = "layernorm"
     work: ClassVar[Work] = Work.NORM
+    whole_rows: ClassVar[bool] = True
     required: ClassVar[tuple[str, ...]] = ("x", "gamma", "beta")
     optional: ClassVar[tuple[str, ...]] = ()
 

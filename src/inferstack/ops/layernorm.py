@@ -24,6 +24,7 @@ class LayerNormRule(Rule):
 
     kind: ClassVar[str] = "layernorm"
     work: ClassVar[Work] = Work.NORM
+    whole_rows: ClassVar[bool] = True
     required: ClassVar[tuple[str, ...]] = ("x", "gamma")
     optional: ClassVar[tuple[str, ...]] = ("beta", "multiplier", "shift")
 

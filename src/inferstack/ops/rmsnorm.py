@@ -24,6 +24,7 @@ class RmsNormRule(Rule):
 
     kind: ClassVar[str] = "rmsnorm"
     work: ClassVar[Work] = Work.NORM
+    whole_rows: ClassVar[bool] = True
     required: ClassVar[tuple[str, ...]] = ("x", "gamma")
     optional: ClassVar[tuple[str, ...]] = ()
 

@@ -32,6 +32,7 @@ class RouteRule(Rule):
     kind: ClassVar[str] = "route"
     unit: ClassVar[str | None] = "softmax"
     work: ClassVar[Work] = Work.OTHER
+    whole_rows: ClassVar[bool] = True
     required: ClassVar[tuple[str, ...]] = ("x",)
     optional: ClassVar[tuple[str, ...]] = ("bias",)
 

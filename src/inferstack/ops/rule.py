@@ -139,6 +139,8 @@ class Rule(ABC):
     """The dimensions (query, key) of which a causal mask leaves a triangle."""
     unit: ClassVar[str | None] = None
     """The kind whose unit computes this one too, at its cost, where a machine names none for it."""
+    whole_rows: ClassVar[bool] = False
+    """Whether each result needs its whole row of the last axis, which is then read again."""
     assumes: ClassVar[str | None] = None
     """What its loops take for granted of the data; every table that counts it says so."""
 

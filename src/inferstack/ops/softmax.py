@@ -28,6 +28,7 @@ class SoftmaxRule(Rule):
 
     kind: ClassVar[str] = "softmax"
     work: ClassVar[Work] = Work.SOFTMAX
+    whole_rows: ClassVar[bool] = True
     required: ClassVar[tuple[str, ...]] = ("x",)
     optional: ClassVar[tuple[str, ...]] = ("mask", "sinks", "multiplier", "shift")
     pairs: ClassVar[tuple[str, str] | None] = ("d2", "d3")

@@ -20,6 +20,7 @@ class UnitLengthRule(ElementwiseRule):
     kind: ClassVar[str] = "unit_length"
     unit: ClassVar[str | None] = "rmsnorm"
     work: ClassVar[Work] = Work.NORM
+    whole_rows: ClassVar[bool] = True
     flops: ClassVar[int] = 3
     """A square, its sum, a division; the root of each row is not counted."""
 

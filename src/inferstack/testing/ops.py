@@ -142,10 +142,31 @@ def _loops(rule: Rule, example: OperatorExample) -> Iterator[str]:
     free = points // math.prod(space.extents[name] for name in space.reductions)
     if len(np.unique(flat)) != free:
         yield f"{free} steps outside the reductions write {len(np.unique(flat))} elements"
+    if not rule.whole_rows and _couples_rows(rule, example, space, result):
+        yield "each result needs its whole row, and `whole_rows` does not say so"
     exact = space.macs_per_point and not space.divides_rows and "multiplier" not in example.inputs
     # An operand that the loops do not read says which elements meet.
     if exact and not example.unread and not _contracts(rule, space, example, places, result, flat):
         yield "its loops, executed, do not give its result"
+
+
+def _couples_rows(
+    rule: Rule, example: OperatorExample, space: IterationSpace, result: Array
+) -> bool:
+    """Whether a change of the first of a row changes all others of it, element by element."""
+    import numpy as np
+
+    slot = rule.required[0]
+    x, written = example.inputs[slot], space.access(OUTPUT).indices
+    reads = [access for access in space.accesses if access.slot == slot]
+    if space.reductions or x.shape != result.shape or [own.indices for own in reads] != [written]:
+        return False
+    other = x.copy()
+    other[..., 0] += 1
+    tensors = _tensors(example)
+    output = Tensor(name=OUTPUT, shape=result.shape, dtype=DType(result.dtype.name))
+    moved = _compute(rule, tensors, output, {**example.inputs, slot: other}, example.attributes)
+    return result.shape[-1] > 2 and bool(np.all(moved[..., 1:] != result[..., 1:]))
 
 
 def _accesses(
