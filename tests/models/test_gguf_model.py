@@ -416,6 +416,33 @@ def test_the_header_is_read_once(
     assert opened == [path]
 
 
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "F16", "F32"])
+def test_weights_are_counted_as_the_file_stores_them(
+    kind: str, llama: Path, tmp_path: Path
+) -> None:
+    whole_file(llama, tmp_path / "m.gguf")
+    file = open_gguf(tmp_path / "m.gguf")
+    writer = gguf.GGUFWriter(tmp_path / "small.gguf", "llama")
+    for key, value in file.metadata.items():
+        if key.startswith("llama."):
+            (writer.add_uint32 if isinstance(value, int) else writer.add_float32)(key, value)
+    stored = 0
+    for name in file.tensors:
+        values = file.float32(name)
+        # A table of another type than the layers, and one layer of another than the other.
+        other = name == "token_embd.weight" or "blk.1.ffn" in name or values.shape[-1] % 32
+        own = gguf.GGMLQuantizationType["F16" if other else kind if values.ndim > 1 else "F32"]
+        packed = gguf.quants.quantize(values, own)
+        writer.add_tensor(name, packed, raw_dtype=own)
+        stored += packed.nbytes
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    counted = ist.load(tmp_path / "small.gguf").count(8, phase="decode")
+    assert counted.weight_bytes == pytest.approx(stored, rel=0.01)
+
+
 def merged(text: str, scores: dict[str, float]) -> list[str]:
     """SentencePiece's rule: of all neighbours, the pair whose piece has the best score merges."""
     parts = list(text)

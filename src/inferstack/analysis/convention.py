@@ -6,7 +6,6 @@ the tables of Kim et al. 2023, arXiv:2302.14017 (Tables 3, 4, 10, 11, 12, Figure
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -17,7 +16,7 @@ from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.units import FLOPS_PER_MAC, ceil_div
 from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
 from inferstack.models.blocks import EMBEDDING, HEAD, PROJECTION
-from inferstack.models.weight_type import Quantized
+from inferstack.models.weight_type import Stored
 from inferstack.ops.registry import rule_for
 from inferstack.ops.rule import OUTPUT, Access, IterationSpace
 
@@ -57,7 +56,7 @@ class Convention:
     """Each MAC is two operations, each touched element moves once.
 
     element: the type that stands for every floating-point one; None leaves each its own.
-    quantized: how the matrices of the layers are stored instead. source: who says these types.
+    stored: how weights are stored instead. source: who says these types.
     """
 
     name = "exact"
@@ -67,10 +66,10 @@ class Convention:
         element: DType | None = None,
         *,
         mask: Mask = Mask.CAUSAL,
-        quantized: Quantized | None = None,
+        stored: Stored | None = None,
         source: str = "by default",
     ) -> None:
-        self.element, self.mask, self.quantized, self.source = element, mask, quantized, source
+        self.element, self.mask, self.stored, self.source = element, mask, stored, source
 
     @property
     def summary(self) -> str:
@@ -128,13 +127,10 @@ class Convention:
 
     def size_bytes(self, tensor: Tensor, elements: int) -> int:
         """Bytes of that many elements of `tensor`."""
-        held = self.quantized
-        small = held is not None and (len(tensor.shape) > 2 or not held.experts_alone)
-        if held and small and tensor.role is TensorRole.WEIGHT and _is_matrix_of_a_layer(tensor):
-            # Experts' matrices stand one behind the other.
-            count = math.prod(tensor.shape[:-2])
-            whole = count * held.size_bytes(*tensor.shape[-2:])
-            return ceil_div(whole * elements, tensor.elements)
+        if self.stored is not None and tensor.role is TensorRole.WEIGHT:
+            whole = self.stored.stored_bytes(tensor.name, tensor.shape)
+            if whole is not None:
+                return ceil_div(whole * elements, tensor.elements)
         if self.element is None or tensor.dtype.is_integer:
             return tensor.dtype.size_bytes(elements)
         return self.element.size_bytes(elements)
@@ -238,11 +234,6 @@ def _capped(first: int, last: int, most: int) -> int:
     return whole + most * (last - max(below, first - 1))
 
 
-def _is_matrix_of_a_layer(tensor: Tensor) -> bool:
-    """Whether quantization concerns it: no table of words and no head."""
-    return len(tensor.shape) in (2, 3) and ".router" not in tensor.name and "layer" in tensor.name
-
-
 def _is_cached(site: Site) -> bool:
     """Whether attention sees keys or values that come out of a cache."""
     slot = "key" if site.operator.kind == "attention_scores" else "value"
@@ -266,7 +257,7 @@ def convention_named(
     element: DType | None = None,
     *,
     mask: Mask | None = None,
-    quantized: Quantized | None = None,
+    stored: Stored | None = None,
     source: str = "by default",
 ) -> Convention:
     """The convention of that name, with the element type that stands for floating point.
@@ -289,4 +280,4 @@ def convention_named(
             f"the convention {name} has one byte per element",
             hint=f"--convention {EXACT.name}",
         )
-    return Convention(element, mask=mask or Mask.CAUSAL, quantized=quantized, source=source)
+    return Convention(element, mask=mask or Mask.CAUSAL, stored=stored, source=source)

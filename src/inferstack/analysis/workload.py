@@ -186,7 +186,7 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
         if is_gguf(folder):
             gguf = open_model(folder)
             architecture, config = gguf.architecture, gguf.description
-            name, weights = folder.stem, weight_type(gguf.file)
+            name, weights = folder.stem, weight_type(gguf)
         else:
             architecture, config, weights = read_architecture(folder)
             name = folder.resolve().name

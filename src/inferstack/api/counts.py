@@ -119,7 +119,7 @@ def count(
     pairs = None if mask is None else chosen("--mask", mask, Mask, "mask")
     check_mask(asked[0].model, pairs)
     said = asked[0].model.weights
-    element, quantized, source = None, None, "by default"
+    element, stored, source = None, None, "by default"
     if dtype is not None:
         element, source = (
             DType(chosen("--dtype", dtype, ElementType, "element type").value),
@@ -129,12 +129,12 @@ def count(
         # All machines here compute in 8 bits; other bytes beside their times would mislead.
         element, source = DType.INT8, f"as {machine.name} computes"
     elif convention == "exact" and said is not None:
-        element, quantized, source = said.element, said.quantized, said.source
+        element, stored, source = said.element, said.stored, said.source
     counted = convention_named(
         str(convention),
         element,
         mask=pairs or (Mask.CAUSAL if convention == "exact" else None),
-        quantized=quantized,
+        stored=stored,
         source=source,
     )
     rows = [_row(workload, counted, machine) for workload in asked]

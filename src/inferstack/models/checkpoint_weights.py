@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
-from inferstack.models.names import Names, Stacks, StoredWeight, length_of
+from inferstack.models.names import EXPERT, Names, Stacks, StoredWeight, length_of
 from inferstack.models.safetensors_file import open_safetensors
 from inferstack.models.torch_file import open_torch
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 MOST_FILES = 10_000
 MOST_SHOWN = 3
-EXPERT = "{e}"
-"""In a name: the number of an expert, or of a head."""
 
 
 class StoredShape(Protocol):

@@ -16,7 +16,7 @@ from inferstack.models.gguf_config import FACTORS, LONG, SHORT, gguf_config, ggu
 from inferstack.models.gguf_file import GgufFile, GgufTensor, open_gguf
 from inferstack.models.hugging_face import architecture_in
 from inferstack.models.names import Names
-from inferstack.models.weight_type import Quantized, WeightType
+from inferstack.models.weight_type import StoredSizes, WeightType
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -99,20 +99,17 @@ def open_model(path: Path) -> GgufModel:
     )
 
 
-def weight_type(file: GgufFile) -> WeightType:
-    """The type that most of the file's bytes have, as that of its matrices."""
+def weight_type(model: GgufModel) -> WeightType:
+    """Each tensor as the file stores it; activations in the type that most of its bytes have, or
+    float16 beside integers."""
     sizes: dict[str, int] = {}
-    for tensor in file.tensors.values():
+    tensors = model.file.tensors
+    for tensor in tensors.values():
         sizes[tensor.kind.name] = sizes.get(tensor.kind.name, 0) + tensor.size_bytes
-    name = max(sizes, key=lambda kind: sizes[kind], default="F32")
-    if name in PLAIN:
-        return WeightType(element=PLAIN[name], quantized=None, source=f"{name} in the file")
-    kind = next(t.kind for t in file.tensors.values() if t.kind.name == name)
-    bits, rest = divmod(kind.bytes * 8, kind.elements)
-    return WeightType(
-        element=DType.FLOAT16,
-        quantized=Quantized(
-            method=f"GGUF {name}", bits=bits, rows=kind.elements, columns=1, scale_bits=rest
-        ),
-        source=f"{name}, as most of the file, the rest float16",
+    most = max(sizes, key=lambda kind: sizes[kind], default="F32")
+    element = PLAIN.get(most, DType.FLOAT16)
+    stored = StoredSizes.of(
+        model.names, ((name, one.shape, one.size_bytes) for name, one in tensors.items())
     )
+    source = f"activations; weights as in the file, most of them {most}"
+    return WeightType(element=element, stored=stored, source=source)

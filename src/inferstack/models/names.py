@@ -23,6 +23,8 @@ SLOTS = {
 """The last word of a name, and of older ones: checkpoints converted from TensorFlow kept its."""
 LENGTHS = {"weight_v": "weight_g", "parametrizations.weight.original1": "original0"}
 """What a weight's direction is called, and its length: torch's weight_norm, the older one first."""
+EXPERT = "{e}"
+"""In a name: the number of an expert, or of a head."""
 _LAYER = re.compile(r"layer(\d+)\.(.+)")
 
 

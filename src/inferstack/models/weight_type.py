@@ -6,20 +6,65 @@ Source: transformers, utils/quantization_config.py, for the keys and their defau
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
 
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
 from inferstack.core.units import ceil_div
 from inferstack.models.config_file import ConfigFile
+from inferstack.models.names import EXPERT, Names, Stacks
 
 FLOATS = {
     kind.value: kind for kind in (DType.FLOAT64, DType.FLOAT32, DType.FLOAT16, DType.BFLOAT16)
 }
 NF4_BLOCK, NF4_OUTER_BLOCK = 64, 256
 MOST_GROUP = 2**16
+_NUMBER = re.compile(rf"(?<=\.)(\d+|{re.escape(EXPERT)})(?=\.)")
+
+
+class Stored(Protocol):
+    """How weights stand in a file."""
+
+    def stored_bytes(self, weight: str, shape: tuple[int, ...]) -> int | None:
+        """Of what the graph calls `weight`; None where the element type says it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSizes:
+    """What a file has. bits: of an element by the tensor's name, layers and experts together, each
+    number of them a *."""
+
+    names: Names | Stacks
+    bits: Mapping[str, Fraction]
+
+    @classmethod
+    def of(
+        cls, names: Names | Stacks, sizes: Iterable[tuple[str, tuple[int, ...], int]]
+    ) -> StoredSizes:
+        """sizes: name, shape and bytes of each tensor."""
+        elements: dict[str, int] = {}
+        stored: dict[str, int] = {}
+        for name, shape, size in sizes:
+            alike = _NUMBER.sub("*", name)
+            elements[alike] = elements.get(alike, 0) + math.prod(shape)
+            stored[alike] = stored.get(alike, 0) + size
+        bits = {name: Fraction(8 * stored[name], count or 1) for name, count in elements.items()}
+        return cls(names=names, bits=bits)
+
+    def stored_bytes(self, weight: str, shape: tuple[int, ...]) -> int | None:
+        """See `Stored`."""
+        for prefix in self.names.prefixes:
+            for name in self.names.stored(weight).names:
+                bits = self.bits.get(_NUMBER.sub("*", prefix + name))
+                if bits is not None:
+                    return math.ceil(bits * math.prod(shape) / 8)
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +83,15 @@ class Quantized:
     scale_bits: float
     experts_alone: bool = False
 
+    def stored_bytes(self, weight: str, shape: tuple[int, ...]) -> int | None:
+        """See `Stored`. Tables of words, heads and routers are not quantized."""
+        if len(shape) not in (2, 3) or ".router" in weight or "layer" not in weight:
+            return None
+        if len(shape) == 2 and self.experts_alone:
+            return None
+        # Experts' matrices stand one behind the other.
+        return math.prod(shape[:-2]) * self.size_bytes(*shape[-2:])
+
     def size_bytes(self, rows: int, columns: int) -> int:
         """Bytes of a matrix (inputs, outputs), scales and zero points included."""
         blocks = ceil_div(rows, self.rows or rows) * ceil_div(columns, self.columns or columns)
@@ -46,10 +100,11 @@ class Quantized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightType:
-    """What config.json says. element: None where it says nothing. source: where it says it."""
+    """What a checkpoint says. element: None where it says nothing, of all that `stored` does not
+    know. source: where it says it."""
 
     element: DType | None
-    quantized: Quantized | None
+    stored: Stored | None
     source: str
 
 
@@ -65,7 +120,7 @@ def read_weight_type(where: str, content: Mapping[str, object]) -> WeightType:
     source = f"{next(iter(kinds))} of config.json" if element else "config.json names none"
     quantization = whole.optional("quantization_config", None)
     if quantization is None:
-        return WeightType(element=element, quantized=None, source=source)
+        return WeightType(element=element, stored=None, source=source)
     if not isinstance(quantization, dict):
         raise CheckpointError(where, "quantization_config is not a JSON object")
     file = ConfigFile(f"{where}, quantization_config", quantization)
@@ -82,7 +137,7 @@ def read_weight_type(where: str, content: Mapping[str, object]) -> WeightType:
     quantized = METHODS[method](file)
     return WeightType(
         element=element or DType.FLOAT16,
-        quantized=quantized,
+        stored=quantized,
         source=f"quantization_config of config.json ({method}, {quantized.bits} bits), the rest "
         f"{source if element else 'float16 by default'}",
     )
