@@ -30,6 +30,15 @@ class Referee:
     differs: int = 0
 
     @property
+    def writes(self) -> bool:
+        """Whether it makes logits of what comes next."""
+        return self.auto in ("AutoModelForCausalLM", "AutoModelForImageTextToText")
+
+    def leaves(self, name: str) -> bool:
+        """Whether the last hidden state does not depend on a tensor of the file."""
+        return name.removeprefix("model.").startswith(self.unread)
+
+    @property
     def name(self) -> str:
         """For the test's name."""
         return f"{self.model_type} {self.note}".strip()
@@ -248,6 +257,33 @@ REFEREES = (
         rope_parameters=DEEPSEEK_YARN,
         num_nextn_predict_layers=0,
     ),
+)
+
+
+def _inside(model_type: str, text: str, *unread: str, **more: Any) -> Referee:
+    """A decoder of text beside a tower that sees."""
+    tower = {**SIZES, "depth": 2, "out_hidden_size": 32, "image_size": 28, "patch_size": 14}
+    return Referee(
+        model_type=model_type,
+        more={"text_config": {"model_type": text, **GROUPED, **more}, "vision_config": tower},
+        auto="AutoModelForImageTextToText",
+        unread=("vision_tower.", "multi_modal_projector.", "visual.", *unread),
+    )
+
+
+THREE_POSITIONS = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}
+INSIDE = (
+    _inside("gemma3", "gemma3_text", head_dim=12, sliding_window=4),
+    _inside("llava", "llama"),
+    _inside("llava_next", "mistral", "image_newline"),
+    _inside("llava_onevision", "qwen2", "image_newline"),
+    _inside("mistral3", "mistral", head_dim=12),
+    _inside("internvl", "qwen2"),
+    _inside("idefics3", "llama", "vision_model.", "connector.", pad_token_id=0),
+    _inside("smolvlm", "llama", "vision_model.", "connector.", pad_token_id=0),
+    _inside("qwen2_vl", "qwen2_vl_text", rope_parameters=THREE_POSITIONS),
+    _inside("qwen2_5_vl", "qwen2_5_vl_text", rope_parameters=THREE_POSITIONS),
+    _inside("qwen3_vl", "qwen3_vl_text", rope_parameters=THREE_POSITIONS),
 )
 
 

@@ -160,8 +160,11 @@ def _row(workload: Workload, counted: Convention, machine: Machine | None) -> Ro
 
 
 def _read_as(asked: Sequence[Workload]) -> tuple[str, ...]:
-    config = asked[0].model.config
-    return (f"layers read as {config.read_as}",) if isinstance(config, LayerSet) else ()
+    model = asked[0].model
+    if isinstance(model.config, LayerSet):
+        return (f"layers read as {model.config.read_as}",)
+    beside = ", ".join(getattr(model.config, "unread", ()))
+    return (f"{model.name}: the text is counted; {beside} is not read",) if beside else ()
 
 
 def _stretched(asked: Sequence[Workload]) -> tuple[str, ...]:

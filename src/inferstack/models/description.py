@@ -264,7 +264,8 @@ class Description:
     each token sees itself and the earlier ones. at_once: all tokens come at once even so, and
     nothing is remembered (CLIP's texts). shared: all layers have the weights of the first. head:
     None for a model that gives hidden states alone. patches: of one that sees images, and then no
-    words. signal, sound: of one that hears. pooled: of one that makes a vector of all.
+    words. signal, sound: of one that hears. pooled: of one that makes a vector of all. unread: what
+    stands beside it in its config, and is no part of it.
     """
 
     vocabulary: int
@@ -281,6 +282,7 @@ class Description:
     sound: Sound | None = None
     at_once: bool = False
     pooled: Pooled | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def writes(self) -> bool:

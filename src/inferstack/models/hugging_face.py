@@ -24,6 +24,7 @@ from inferstack.models.checkpoint_weights import WEIGHTS, CheckpointWeights
 from inferstack.models.config_file import ConfigFile, read_object
 from inferstack.models.pooling import Pooling, own_vector, read_pooling, with_pooling
 from inferstack.models.scenario import Phase, Scenario
+from inferstack.models.text_part import OUTER, TextPart, inner_type
 from inferstack.models.tokenizer import SentenceTokenizer, load_tokenizer
 from inferstack.models.weight_type import WeightType, read_weight_type
 
@@ -156,7 +157,14 @@ def config_content(folder: Path) -> dict[str, object]:
 def architecture_in(where: str, content: dict[str, object]) -> tuple[Architecture, HuggingFaceForm]:
     """The architecture that reads this `model_type`."""
     model_type = ConfigFile(where, content).text("model_type")
-    known: set[str] = set()
+    if model_type in OUTER:
+        architecture, form = _reader(f"{where}, text_config", inner_type(where, content))
+        return architecture, TextPart(form)
+    return _reader(where, model_type)
+
+
+def _reader(where: str, model_type: str) -> tuple[Architecture, HuggingFaceForm]:
+    known = set(OUTER)
     for architecture in architectures().values():
         form = architecture.hugging_face
         if form is None:

@@ -121,15 +121,17 @@ class Wav2Vec2Family(Family):
             norm=norm,
             arrangement=Arrangement.PRE if before else Arrangement.POST,
         )
+        head = letters(file)
+        absent = 0 if head is None else file.whole("vocab_size", 2**24)
         return Description(
-            vocabulary=file.whole("vocab_size", 2**24),
+            vocabulary=file.whole_or("vocab_size", absent, 2**24),
             hidden=hidden,
             layers=(layer,) * file.whole("num_hidden_layers", 2**10),
             longest=LONGEST_SEQUENCE,
             causal=False,
             embedding=Embedding(norm=None if before else norm),
             final_norm=norm if before else None,
-            head=letters(file),
+            head=head,
             sound=Sound(
                 convolutions=sound.convolutions,
                 activation=sound.activation,

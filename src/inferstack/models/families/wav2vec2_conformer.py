@@ -74,14 +74,16 @@ class Wav2Vec2ConformerFamily(Family):
             arrangement=Arrangement.CONFORMER,
             kernel=kernel,
         )
+        head = letters(file)
+        absent = 0 if head is None else file.whole("vocab_size", 2**24)
         return Description(
-            vocabulary=file.whole("vocab_size", 2**24),
+            vocabulary=file.whole_or("vocab_size", absent, 2**24),
             hidden=hidden,
             layers=(layer,) * file.whole("num_hidden_layers", 2**10),
             longest=LONGEST_SEQUENCE,
             causal=False,
             final_norm=norm,
-            head=letters(file),
+            head=head,
             sound=sound_of(file, norm.epsilon),
         )
 
