@@ -118,10 +118,12 @@ def calibrate(
     clipping: Clipping = Clipping.MSE,
     progress: Callable[[int], None] | None = None,
 ) -> Calibration:
-    """Run the float graph on `batches` and observe every tensor that an operator writes.
+    """Run the float graph on `batches` and observe every tensor that is given or that an operator
+    writes, where it is float.
 
-    Padded tokens (mask 0) are not observed. Batches may be shorter than the graph: all arrays of a
-    batch have one shape (batch, tokens), tokens up to what the graph's position table holds.
+    Padded tokens (mask 0) are not observed. Where the graph's inputs are words alone, batches may
+    be shorter: all arrays of one have the shape (batch, tokens), tokens up to what the graph's
+    position table holds. Else they have the shapes of the graph.
     progress: called with the sentences of each batch done. Raises DataError without any sentence.
     """
     from inferstack.ops.retoken import with_tokens
@@ -139,7 +141,13 @@ def calibrate(
                 collector = collectors.setdefault(operator.output, _Collector())
                 collector.add(attended(result, mask))
 
-        execute(with_tokens(graph, first.shape[1]), feeds, observe=observe)
+        fits = all(feeds[name].shape == graph.tensors[name].shape for name in graph.inputs)
+        ready = graph if fits else with_tokens(graph, first.shape[1])
+        execute(ready, feeds, observe=observe)
+        for name in graph.inputs:
+            if feeds[name].dtype.kind == "f":
+                collector = collectors.setdefault(name, _Collector())
+                collector.add(attended(feeds[name], mask))
         samples += first.shape[0]
         if progress is not None:
             progress(first.shape[0])
