@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from inferstack.ops.rule import Affine
@@ -82,6 +83,12 @@ def shared(index: Affine, extents: dict[str, int]) -> Shared | None:
 
     Dimensions of one element are left out. `dims` may be more than two, with nothing else known.
     """
+    return _shared(index, tuple((dim, extents[dim]) for dim, _ in index.terms))
+
+
+@lru_cache(maxsize=4096)
+def _shared(index: Affine, sizes: tuple[tuple[str, int], ...]) -> Shared | None:
+    extents = dict(sizes)
     terms = sorted((abs(c), dim) for dim, c in index.terms if extents[dim] > 1 and c != 0)
     names = tuple(dim for _, dim in terms)
     span, overlap = 0, False
@@ -96,8 +103,9 @@ def shared(index: Affine, extents: dict[str, int]) -> Shared | None:
         return Shared(names, (1,) * len(names), None)
     if len(terms) == 1:
         ((step, dim),) = terms
-        places = range(index.offset, index.offset + step * extents[dim], step)
-        points = sum(1 for value in places if size is not None and not 0 <= value < size)
+        assert size is not None, "an index with padding has the size of its axis"
+        low, high = _inside(index.offset, step, extents[dim], size)
+        points = extents[dim] - max(high - low, 0)
         return Shared(names, (extents[dim],), Padding(points, (), ()))
     (first, _), (second, _) = terms
     common = math.gcd(first, second)
@@ -120,11 +128,12 @@ def _padding(
     beside = _grouped(rows, first, columns, second, begin, size)
     kinds = tuple((places, _places(*span, columns)) for span, places in beside.items())
     across = _grouped(columns, second, rows, first, begin, size)
+    own, across_all = extents[one], extents[other]
     points = sum(
-        extents[other] - max(high - low, 0)
+        across_all - max(high - low, 0)
         for low, high in (
-            _inside(index.offset + first * i, second, extents[other], size)
-            for i in range(extents[one])
+            _inside(index.offset + first * row, second, across_all, size)
+            for row in _beside(_whole(own, first, across_all, second, index.offset, size), own)
         )
     )
     return Padding(points, kinds, tuple(_places(*span, rows) for span in across))
@@ -135,12 +144,27 @@ def _grouped(
 ) -> dict[tuple[int, int], Places]:
     """Rows by the columns (first, behind the last) that are no padding in them, if there are any:
     begin + step * row + stride * column in 0 .. size - 1."""
+    whole = _whole(rows, step, columns, stride, begin, size)
     found: dict[tuple[int, int], list[int]] = {}
-    for row in range(rows):
+    for row in _beside(whole, rows):
         low, high = _inside(begin + step * row, stride, columns, size)
         if low < high:
             found.setdefault((low, high), []).append(row)
-    return {span: _listed(own, rows) for span, own in found.items()}
+    made = {span: _listed(own, rows) for span, own in found.items()}
+    return made | {(0, columns): _run(whole, rows)} if whole else made
+
+
+def _whole(rows: int, step: int, columns: int, stride: int, begin: int, size: int) -> range:
+    """The rows that have no padding at all, which stand side by side."""
+    if columns <= 0:
+        return range(0)
+    low, high = _inside(begin, step, rows, size - stride * (columns - 1))
+    return range(low, max(low, high))
+
+
+def _beside(run: range, count: int) -> tuple[int, ...]:
+    """What of 0 .. count - 1 is in front of a run and behind it."""
+    return (*range(min(run.start, count)), *range(max(run.stop, run.start), count))
 
 
 def _inside(start: int, stride: int, count: int, size: int) -> tuple[int, int]:
@@ -150,7 +174,13 @@ def _inside(start: int, stride: int, count: int, size: int) -> tuple[int, int]:
 
 
 def _places(low: int, high: int, count: int) -> Places:
-    return _listed(range(low, high), count)
+    return _run(range(low, high), count)
+
+
+def _run(own: range, count: int) -> Places:
+    if 2 * len(own) <= count:
+        return Places(tuple(own))
+    return Places(_beside(own, count), others=True)
 
 
 def _listed(own: Sequence[int], count: int) -> Places:
