@@ -42,6 +42,8 @@ def with_words(folder: Path, **generation: Any) -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     path = folder / "generation_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
+    # With it transformers leaves out what it does not know.
+    settings.pop("_from_model_config", None)
     settings |= {"decoder_start_token_id": 2, "bos_token_id": 0, "eos_token_id": 2, **generation}
     path.write_text(json.dumps(settings), encoding="utf-8")
     return folder

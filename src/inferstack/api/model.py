@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from inferstack.api.layer import Layer
     from inferstack.api.plan import Plan
     from inferstack.api.result import Result
+    from inferstack.api.transcriber import Transcriber
     from inferstack.ir.graph import Graph
 
 USUAL_TOKENS = 512
@@ -262,6 +263,12 @@ class Model(Shown):
     def generate(self, prompt: str, **how: Unpack[Writing]) -> str:
         """What the model writes; see `Writer.stream`. `writer` keeps the model for several."""
         return self.writer().generate(prompt, **how)
+
+    def transcriber(self) -> Transcriber:
+        """The checkpoint of a Whisper, ready to hear. Raises CheckpointError."""
+        from inferstack.api.transcriber import loaded_transcriber
+
+        return loaded_transcriber(self._checkpoint())
 
     def quantize(
         self,
