@@ -31,6 +31,7 @@ _HOMES = {
     "Decoder": "inferstack.api.decoder",
     "Encoder": "inferstack.api.encoder",
     "TextToText": "inferstack.api.text_to_text",
+    "Transcriber": "inferstack.api.transcriber",
     "Result": "inferstack.api.result",
     "fetch_sample": "inferstack.api.sample",
     "doctor": "inferstack.api.doctor",

@@ -25,6 +25,7 @@ from inferstack.api.sample import fetch_sample as fetch_sample
 from inferstack.api.schedule import Schedule as Schedule
 from inferstack.api.schedule import load_mapping as load_mapping
 from inferstack.api.text_to_text import TextToText as TextToText
+from inferstack.api.transcriber import Transcriber as Transcriber
 from inferstack.core.errors import InferStackError as InferStackError
 from inferstack.core.errors import InputError as InputError
 from inferstack.core.infeasible import DoesNotFitError as DoesNotFitError
