@@ -65,6 +65,21 @@ def test_a_matmul_in_closed_form() -> None:
     assert held.cache_bytes == 0
 
 
+def test_a_model_has_a_weight_as_often_as_the_operator_that_occurs_most() -> None:
+    builder = GraphBuilder("one")
+    builder.tensor("a", (3, 5), DType.FLOAT32, TensorRole.INPUT)
+    for name in ("own", "common", "table"):
+        builder.tensor(name, (5, 5), DType.FLOAT32, TensorRole.WEIGHT)
+    builder.shared.add("common")
+    x = builder.add("matmul", "one", {"a": "a", "b": "own"}, repeats=4)
+    x = builder.add("matmul", "two", {"a": x, "b": "common"}, repeats=4)
+    x = builder.add("matmul", "three", {"a": x, "b": "own"})
+    graph = builder.build((builder.add("matmul", "four", {"a": x, "b": "table"}),))
+    copies = graph.copies()
+    assert [copies[name] for name in ("own", "common", "table")] == [4, 1, 1]
+    assert footprint(graph, EXACT).weight_bytes == 4 * (4 + 1 + 1) * 25
+
+
 @pytest.mark.parametrize("convention", [EXACT, SURVEY], ids=lambda c: c.name)
 @pytest.mark.parametrize("tokens", [1, 2, 7])
 def test_generation_equals_the_sum_over_every_step(convention: Convention, tokens: int) -> None:

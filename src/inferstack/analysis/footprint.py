@@ -36,17 +36,12 @@ def footprint(graph: Graph, convention: Convention) -> Footprint:
     def size(tensor: Tensor) -> int:
         return convention.size_bytes(tensor, tensor.elements)
 
-    cached = _cached(graph)
-    repeats: dict[str, int] = {}
-    for operator in graph.operators:
-        for name in (*operator.inputs.values(), operator.output):
-            times = 1 if name in graph.shared else graph.repeat(operator)
-            repeats[name] = max(repeats.get(name, 1), times)
+    cached, copies = _cached(graph), graph.copies()
     kept = (TensorRole.WEIGHT, TensorRole.CONSTANT)
     weights = [tensor for tensor in graph.tensors.values() if tensor.role in kept]
     return Footprint(
-        weight_bytes=sum(repeats.get(t.name, 1) * size(t) for t in weights),
-        cache_bytes=sum(repeats[name] * size(graph.tensors[name]) for name in cached),
+        weight_bytes=sum(copies[t.name] * size(t) for t in weights),
+        cache_bytes=sum(copies[name] * size(graph.tensors[name]) for name in cached),
         peak_activation_bytes=max(
             sum(size(graph.tensors[name]) for name in live) for live in _live(graph, cached)
         ),

@@ -109,6 +109,15 @@ class Graph:
         """How many times the model holds `operator`."""
         return self.repeats.get(operator.name, 1)
 
+    def copies(self) -> dict[str, int]:
+        """How many of each tensor the model has: as many as of the operator that occurs most often
+        among those that touch it, and one where they share it."""
+        found = dict.fromkeys(self.tensors, 1)
+        for operator in self.operators:
+            for name in {*operator.inputs.values(), operator.output} - self.shared:
+                found[name] = max(found[name], self.repeat(operator))
+        return found
+
     def operands(self, operator: Operator) -> dict[str, Tensor]:
         """The operator's input tensors by slot."""
         return {slot: self.tensors[name] for slot, name in operator.inputs.items()}

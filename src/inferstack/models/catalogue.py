@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inferstack.core.errors import UnknownNameError
-from inferstack.ir.graph import Graph, TensorRole
+from inferstack.ir.graph import TensorRole
 from inferstack.models.architecture import Architecture, architecture_of, build, preset_names
 from inferstack.models.named import named_models
 from inferstack.models.scenario import Scenario
@@ -54,20 +54,11 @@ def parameters_of(name: str) -> int:
     sizes: dict[str, int] = {}
     for phase in architecture.phases:
         graph = build(name, Scenario(phase=phase, batch=1, new_tokens=1))
-        times = _times(graph)
+        copies = graph.copies()
         for tensor in graph.tensors.values():
             if tensor.role is TensorRole.WEIGHT:
-                sizes[tensor.name] = tensor.elements * times.get(tensor.name, 1)
+                sizes[tensor.name] = tensor.elements * copies[tensor.name]
     return sum(sizes.values())
-
-
-def _times(graph: Graph) -> dict[str, int]:
-    """How many of a weight the model has, where one layer stands for several."""
-    return {
-        name: 1 if name in graph.shared else graph.repeat(operator)
-        for operator in graph.operators
-        for name in operator.inputs.values()
-    }
 
 
 def _own_name(architecture: Architecture) -> str:
