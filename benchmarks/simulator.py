@@ -27,7 +27,7 @@ from inferstack.ir.graph import Graph, TensorRole
 from inferstack.mapping.kernels import kernels_of
 from inferstack.mapping.nest import Mapping
 from inferstack.ops.builder import GraphBuilder
-from inferstack.ops.quantization import dyadic, softmax_attributes
+from inferstack.ops.quantization import dyadic, exponential_attributes
 from inferstack.schedule.contraction import heuristic_schedule
 from inferstack.simulate.run import simulate_graph
 
@@ -71,7 +71,7 @@ class Layer:
         query, key, value = (self.dense(n, "x", WIDTH, WIDTH) for n in ("query", "key", "value"))
         scores = add("attention_scores", "scores", {"query": query, "key": key}, heads)
         inputs = {"x": scores, **self.table("softmax", 1, 1e-2)}
-        attributes = {**softmax_attributes(), "causal": False}
+        attributes = {**exponential_attributes(), "causal": False}
         inputs = {"probabilities": add("softmax", "softmax", inputs, attributes), "value": value}
         inputs |= self.table("context", WIDTH, 1e-3)
         context = add("attention_context", "context", inputs, heads)

@@ -120,7 +120,7 @@ def test_sentences_are_embedded_from_the_folder(referee: Referee, model: tuple[A
     np.testing.assert_allclose(embed(ours.graph, arrays), expected, rtol=1e-4, atol=1e-4)
 
 
-WITHOUT_INTEGERS = frozenset({"rotary", "position_bias", "distance_scores", "relu"})
+WITHOUT_INTEGERS = frozenset({"position_bias", "distance_scores", "relu"})
 LACKING = r"has no integer form|as integers, but it is float|needs \S+ as int8"
 """Why a family has no integer-only program yet."""
 

@@ -13,7 +13,7 @@ from inferstack.core.dtypes import DType
 from inferstack.core.errors import CheckFailedError
 from inferstack.ir.graph import Tensor
 from inferstack.ops.matmul import MatmulRule
-from inferstack.ops.quantization import gelu_attributes, layernorm_tables, softmax_attributes
+from inferstack.ops.quantization import exponential_attributes, gelu_attributes, layernorm_tables
 from inferstack.ops.registry import rules
 from inferstack.ops.rule import OUTPUT, IterationSpace, simple
 from inferstack.ops.unit_length import UnitLengthRule
@@ -70,6 +70,9 @@ IMAGE = real(2, 4, 7, 6)
 NORM_TABLES = layernorm_tables(
     real(8), real(8, seed=1), epsilon=1e-12, input_scale=0.0001, output_scale=0.02
 )
+
+EXPONENTIAL = exponential_attributes()
+ANGLES = {"cosine": int32(3, 3, largest=2**14), "sine": int32(3, 3, largest=2**14)}
 
 ROUTES = np.array([[[0, 0.5, 0.5, 0], [0.7, 0, 0, 0.3], [0.1, 0.9, 0, 0]]] * 2, dtype=np.float32)
 
@@ -251,6 +254,7 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     "multiply": [
         example({"a": real(2, 3, 4), "b": real(2, 3, 4, seed=1)}, "a b"),
         example({"a": real(2, 3, 4), "b": real(2, 3, 1)}, "a b"),
+        example({"a": int32(2, 3, 4), "b": int8(2, 3, 4), **tables("a_"), **tables("out_")}, "a b"),
     ],
     "position_bias": [
         example(
@@ -282,6 +286,10 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(2, 3, 8), "gamma": real(2)}, "x", epsilon=1e-5, width=2),
         example({"x": real(2, 3, 8), "gamma": real(4, 2)}, "x", epsilon=1e-5, width=2),
         example({"x": real(2, 3, 8), "gamma": real(1, 8)}, "x", epsilon=1e-5, width=8),
+        example({"x": int32(2, 3, 8), "gamma": NORM_TABLES[0]}, "x", given=NORM_TABLES[2]),
+        example(
+            {"x": int8(2, 3, 8), "gamma": NORM_TABLES[0][:4]}, "x", given=NORM_TABLES[2], width=4
+        ),
     ],
     "rotary": [
         example({"x": real(2, 3, 12)}, "x", heads=2, theta=10000.0),
@@ -289,6 +297,13 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(2, 3, 12)}, "x", heads=2, theta=1e4, turned=4, interleaved=True),
         example(
             {"x": real(2, 3, 12)}, "x", heads=3, theta=1e4, frequencies=(0.5, 0.1), amplitude=1.2
+        ),
+        example(
+            {"x": int32(2, 3, 12), **ANGLES, **tables(), **tables("out_")},
+            "x",
+            unread="cosine sine",
+            heads=2,
+            theta=1e4,
         ),
     ],
     "route": [
@@ -313,7 +328,10 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
             unread="by_row",
         ),
     ],
-    "silu": [example({"x": real(2, 3, 4)}, "x")],
+    "silu": [
+        example({"x": real(2, 3, 4)}, "x"),
+        example({"x": int32(2, 3, 4)}, "x", given=EXPONENTIAL, bits=16),
+    ],
     "sinusoids": [example({"like": real(2, 3, 4)}, "like", unread="like", width=6)],
     "softcap": [example({"x": real(2, 3, 4)}, "x", cap=2.0)],
     "softmax": [
@@ -322,7 +340,9 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
         example({"x": real(2, 4, 3, 5), "sinks": real(4)}, "x", causal=True),
         example({"x": real(2, 4, 3, 5), "mask": MASK}, "x mask"),
         example({"x": real(2, 4, 3, 5)}, "x", causal=True),
-        example({"x": int32(2, 4, 3, 5), "mask": MASK}, "x mask", given=softmax_attributes(0.0001)),
+        example(
+            {"x": int32(2, 4, 3, 5), "mask": MASK}, "x mask", given=exponential_attributes(0.0001)
+        ),
     ],
     "swiglu_clamped": [
         example({"gate": 5 * real(2, 3, 4), "x": 5 * real(2, 3, 4, seed=1)}, "gate x")

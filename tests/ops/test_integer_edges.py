@@ -78,7 +78,7 @@ def test_gelu_s_input_is_clipped_to_16_bits(q: int) -> None:
 @pytest.mark.parametrize("scale", [2.2e-5, quantization.EXP_SCALE, 1e-3, 0.1])
 def test_i_exp_at_every_power_of_two(scale: float) -> None:
     """Down to exp(-30 ln 2) by the polynomial; beyond, where p is taken as 0, by 30 bits."""
-    made = quantization.softmax_attributes(scale)
+    made = quantization.exponential_attributes(scale)
     qb, qc, q_ln2 = made["qb"], made["qc"], made["q_ln2"]
     assert integer.i_exp(0, qb, qc, q_ln2) == qc
     for z in range(34):
@@ -91,10 +91,10 @@ def test_i_exp_at_every_power_of_two(scale: float) -> None:
 
 def test_i_exp_ends_at_zero() -> None:
     """At the scale that programs use: qc is under 2^31, and 30 bits leave one."""
-    made = quantization.softmax_attributes()
+    made = quantization.exponential_attributes()
     qb, qc, q_ln2 = made["qb"], made["qc"], made["q_ln2"]
     assert (qc >> 30, integer.i_exp(-40 * q_ln2, qb, qc, q_ln2)) == (1, 1)
-    coarse = quantization.softmax_attributes(1e-3)
+    coarse = quantization.exponential_attributes(1e-3)
     assert integer.i_exp(-40 * coarse["q_ln2"], coarse["qb"], coarse["qc"], coarse["q_ln2"]) == 0
 
 
@@ -138,7 +138,7 @@ def test_what_rounding_leaves_goes_to_the_next_probability() -> None:
 def softmax(x: list[int], mask: list[int], shift: int = 30) -> tuple[list[int], int]:
     """Probabilities and their sum, one unit of x being one of i-exp at shift 30."""
     out = np.full(len(x), 99, dtype=np.int8)
-    constants = quantization.constants("softmax", quantization.softmax_attributes())
+    constants = quantization.constants("softmax", quantization.exponential_attributes())
     row, seen = np.array(x, dtype=np.int32), np.array(mask)
     total = integer.softmax_row(row, seen, 2**30, shift, constants, out)
     return out.tolist(), int(total)
@@ -227,17 +227,17 @@ def test_each_head_has_its_table_and_each_query_its_past(causal: bool) -> None:
     x = np.array([[0, 2**14, 2 * 2**14, 3 * 2**14]] * 2, dtype=np.int32)
     scores = np.stack([x, x])[None]
     mask = np.array([[1, 1, 1, 1]])
-    constants = quantization.constants("softmax", quantization.softmax_attributes())
+    constants = quantization.constants("softmax", quantization.exponential_attributes())
     out = np.empty(scores.shape, dtype=np.int8)
     shift = np.array([30, 60])
-    arrays.softmax_array(scores, mask, causal, np.array([2**30] * 2), shift, constants, out)
+    arrays.softmax_array(scores, mask, causal, 0, np.array([2**30] * 2), shift, constants, out)
     full = [16, 32, 63, 127]
     assert out[0, 0, 1].tolist() == full
     assert out[0, 1, 1].tolist() == [127] * 4
     assert out[0, 0, 0].tolist() == ([32, 63, 127, 0] if causal else full)
     assert out[0, 1, 0].tolist() == ([127, 127, 127, 0] if causal else [127] * 4)
     one = np.empty(scores.shape, dtype=np.int8)
-    arrays.softmax_array(scores, mask, causal, shift[:1] * 0 + 2**30, shift[:1], constants, one)
+    arrays.softmax_array(scores, mask, causal, 0, shift[:1] * 0 + 2**30, shift[:1], constants, one)
     assert np.array_equal(one[:, 0], one[:, 1])
     assert np.array_equal(one[:, 0], out[:, 0])
 
@@ -325,7 +325,7 @@ def test_a_coarse_gelu_has_a_constant_of_one() -> None:
 
 
 def test_softmax_s_constants() -> None:
-    made = quantization.softmax_attributes()
+    made = quantization.exponential_attributes()
     scale = math.log(2) / 2**14
     assert made["q_ln2"] == 2**14
     assert made["qb"] == math.floor(0.96963238 / 0.35815147 / scale)

@@ -152,7 +152,7 @@ def test_gelu_equals_unbounded_integers(q: int, largest: float, output_scale: fl
 @settings(deadline=None)
 @given(st.integers(0, 2**24) | st.integers(0, 2**62 - 1), st.floats(2.2e-5, 0.1))
 def test_i_exp_equals_unbounded_integers(magnitude: int, scale: float) -> None:
-    attributes = quantization.softmax_attributes(scale)
+    attributes = quantization.exponential_attributes(scale)
     qb, qc, q_ln2 = attributes["qb"], attributes["qc"], attributes["q_ln2"]
     assert qc < 2**33
     assert q_ln2 < 2**15
@@ -170,7 +170,7 @@ def test_softmax_row_equals_unbounded_integers(data: st.DataObject) -> None:
     x = data.draw(st.lists(st.integers(-limit, limit), min_size=n, max_size=n))
     mask = data.draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
     multiplier, shift = data.draw(MULTIPLIER), data.draw(SHIFT)
-    constants = quantization.constants("softmax", quantization.softmax_attributes())
+    constants = quantization.constants("softmax", quantization.exponential_attributes())
     out = np.full(n, 99, dtype=np.int8)
     total = integer.softmax_row(
         np.array(x, dtype=np.int32), np.array(mask), multiplier, shift, constants, out
@@ -246,7 +246,7 @@ def test_i_gelu_is_a_quarter_as_wrong_as_the_square(largest: float) -> None:
 
 def test_i_exp_has_the_published_error() -> None:
     """Maximum 1.913e-3 with the constants of I-BERT's code (survey of the project, 7.1)."""
-    attributes = quantization.softmax_attributes()
+    attributes = quantization.exponential_attributes()
     scale = quantization.EXP_SCALE
     worst = max(
         abs(
@@ -267,10 +267,10 @@ def test_softmax_array_is_close_to_softmax_and_masks_exactly() -> None:
     mask[1] = 0
     scale = 2.0**-12
     multiplier, shift = quantization.dyadic(scale / quantization.EXP_SCALE)
-    constants = quantization.constants("softmax", quantization.softmax_attributes())
+    constants = quantization.constants("softmax", quantization.exponential_attributes())
     out = np.zeros(scores.shape, dtype=np.int8)
     x = np.rint(scores / scale).astype(np.int32)
-    arrays.softmax_array(x, mask, True, multiplier, shift, constants, out)
+    arrays.softmax_array(x, mask, True, 0, multiplier, shift, constants, out)
     visible = np.arange(24)[None, :] <= 24 - 5 + np.arange(5)[:, None]
     seen = (mask[:, None, None, :] != 0) & visible
     exponentials = np.where(seen, np.exp(scores - scores.max()), 0)

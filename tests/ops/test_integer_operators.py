@@ -104,7 +104,7 @@ def test_operators_are_their_rows(random: np.random.Generator) -> None:
     mask = np.array([[1, 1, 1, 0, 1, 1, 0, 0], [1] * 8])
     multiplier, shift = np.array([2**30]), np.array([32])
     given = {"multiplier": multiplier, "shift": shift}
-    attributes: dict[str, Any] = dict(quantization.softmax_attributes())
+    attributes: dict[str, Any] = dict(quantization.exponential_attributes())
     packed = quantization.constants("softmax", attributes)
     result = reference.softmax({"x": x, "mask": mask, **given}, attributes)
     out = np.zeros(8, dtype=np.int8)
@@ -148,7 +148,7 @@ def softmax_of(scores: Array, mask: Array | None = None) -> Array:
     }
     if mask is not None:
         inputs["mask"] = mask
-    return reference.softmax(inputs, dict(quantization.softmax_attributes()))
+    return reference.softmax(inputs, dict(quantization.exponential_attributes()))
 
 
 @pytest.mark.parametrize("tokens", [16, 100, 128, 200, 256, 500, 512, 1000, 1024])

@@ -84,6 +84,7 @@ ACCEPTED: list[Accepted] = [
     ("mean_pool", {"x": (2, 3, 4), "mask": (2, 3)}, {}, {"mask": INT64}, (2, 4), FLOAT),
     ("multiply", {"a": (2, 3), "b": (2, 3)}, {}, {}, (2, 3), FLOAT),
     ("multiply", {"a": (2, 3), "b": (1,)}, {}, {}, (2, 3), FLOAT),
+    ("multiply", {"a": (2, 3), "b": (2, 3)}, {}, {"a": INT32, "b": INT8}, (2, 3), INT8),
     ("position_embedding", {"table": (5, 4), "ids": (2, 5)}, {}, {"ids": INT64}, (2, 5, 4), FLOAT),
     (
         "position_embedding",
@@ -113,9 +114,12 @@ ACCEPTED: list[Accepted] = [
     ("quantize", {"x": (2, 3), "scale": (3,)}, {}, {}, (2, 3), INT8),
     ("relu", {"x": (2, 3)}, {}, {}, (2, 3), FLOAT),
     ("rmsnorm", {"x": (2, 3), "gamma": (3,)}, {}, {}, (2, 3), FLOAT),
+    ("rmsnorm", {"x": (2, 3), "gamma": (3,)}, {}, {"x": INT32}, (2, 3), INT8),
     ("rotary", {"x": (2, 3, 8)}, {"heads": 2}, {}, (2, 3, 8), FLOAT),
     ("rotary", {"x": (2, 3, 8)}, {"heads": 2, "turned": 2, "skipped": 2}, {}, (2, 3, 8), FLOAT),
     ("silu", {"x": (2, 3)}, {}, {}, (2, 3), FLOAT),
+    ("silu", {"x": (2, 3)}, {}, {"x": INT32}, (2, 3), INT8),
+    ("silu", {"x": (2, 3)}, {"bits": 16}, {"x": INT32}, (2, 3), INT32),
     ("softmax", {"x": (2, 1, 3, 4), "mask": (2, 4)}, {}, {"x": INT32}, (2, 1, 3, 4), INT8),
     ("tanh", {"x": (2, 3)}, {}, {}, (2, 3), FLOAT),
 ]
@@ -202,7 +206,8 @@ REFUSED: list[tuple[str, Shapes, Mapping[str, Any], Mapping[str, DType]]] = [
     ("mean_pool", {"x": (2, 3, 4), "mask": (2, 3)}, {}, {"x": INT8}),
     ("multiply", {"a": (2, 3), "b": (2,)}, {}, {}),
     ("multiply", {"a": (3,), "b": (1, 3)}, {}, {}),
-    ("multiply", {"a": (2, 3), "b": (2, 3)}, {}, {"a": INT8, "b": INT8}),
+    ("multiply", {"a": (2, 3), "b": (2, 3)}, {}, {"a": INT8}),
+    ("silu", {"x": (2, 3)}, {"bits": 4}, {}),
     ("multiply", {"a": (2, 3), "b": (2, 3)}, {}, {"b": DType.FLOAT16}),
     ("position_embedding", {"table": (5, 4, 1), "ids": (2, 5)}, {}, {}),
     ("position_embedding", {"table": (4, 4), "ids": (2, 5)}, {}, {}),
@@ -212,7 +217,6 @@ REFUSED: list[tuple[str, Shapes, Mapping[str, Any], Mapping[str, DType]]] = [
     ("quantize", {"x": (2, 3)}, {}, {"x": INT8}),
     ("quantize", {"x": (2, 3), "scale": (1,)}, {}, {}),
     ("rmsnorm", {"x": (2, 3), "gamma": (2,)}, {}, {}),
-    ("rmsnorm", {"x": (2, 3), "gamma": (3,)}, {}, {"x": INT8}),
     ("rotary", {"x": (2, 8)}, {"heads": 2}, {}),
     ("rotary", {"x": (2, 3, 8)}, {"heads": 2, "turned": 3}, {}),
     ("rotary", {"x": (2, 3, 8)}, {"heads": 2, "turned": 6}, {}),
@@ -222,7 +226,7 @@ REFUSED: list[tuple[str, Shapes, Mapping[str, Any], Mapping[str, DType]]] = [
     ("softmax", {"x": (1, 3, 4)}, {}, {}),
     ("softmax", {"x": (2, 1, 3, 4), "mask": (1, 4)}, {}, {}),
     ("softmax", {"x": (2, 1, 3, 4), "mask": (2, 3)}, {}, {}),
-    *((kind, {"x": (2, 3)}, {}, {"x": INT8}) for kind in ("relu", "silu", "tanh")),
+    *((kind, {"x": (2, 3)}, {}, {"x": INT8}) for kind in ("relu", "tanh")),
 ]
 
 

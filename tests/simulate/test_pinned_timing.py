@@ -106,7 +106,7 @@ def attention(make: Maker, chance: random.Random) -> tuple[Graph, dict[str, Mapp
     if chance.random() < 0.5:
         make.builder.tensor("mask", (1, context), DType.INT64, TensorRole.INPUT)
         inputs["mask"] = "mask"
-    attributes = {**quantization.softmax_attributes(), "causal": chance.random() < 0.5}
+    attributes = {**quantization.exponential_attributes(), "causal": chance.random() < 0.5}
     probabilities = make.builder.add("softmax", "softmax", inputs, attributes)
     inputs = {"probabilities": probabilities, "value": value}
     inputs |= make.table("context", 2 * width, 1e-3, 1e-2)

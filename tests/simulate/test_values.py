@@ -176,7 +176,7 @@ def test_attention(
     scores = make.builder.add("attention_scores", "scores", {"query": query, "key": key}, shape)
     inputs = {"x": scores, "mask": "mask"}
     inputs |= make.table("softmax", heads if per_head else 1, 0.1, 0.3)
-    attributes = {**quantization.softmax_attributes(), "causal": causal}
+    attributes = {**quantization.exponential_attributes(), "causal": causal}
     probabilities = make.builder.add("softmax", "softmax", inputs, attributes)
     inputs = {"probabilities": probabilities, "value": value}
     inputs |= make.table("context", heads * width, 1e-3, 1e-2)

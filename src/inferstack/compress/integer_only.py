@@ -8,20 +8,29 @@ Source: I-BERT, Kim et al. 2021, arXiv:2101.01321.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from inferstack.compress.calibration import Calibration
 from inferstack.compress.int8_float import dequantized
 from inferstack.compress.lowering import ARRAY_KINDS, Integer, Lowering, number
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Graph, Operator, TensorRole
+from inferstack.ops.kernels.positions import ANGLE_BITS
 from inferstack.ops.quantization import (
     EXP_SCALE,
     INT8_MAX,
+    exponential_attributes,
     gelu_attributes,
     gelu_input_scale,
     layernorm_tables,
     quantize,
-    softmax_attributes,
 )
+from inferstack.ops.rotary import cosine_sine
+from inferstack.ops.rows import row_width
+
+if TYPE_CHECKING:
+    from inferstack.compress.lowering import Scale
 
 HOST_KINDS = frozenset({"mean_pool", "token_pool"})
 """Kinds from which on all is in floating point on the host, behind the last integer operator."""
@@ -29,6 +38,8 @@ NORM_HEADROOM = 4.0
 """i-LayerNorm's common scale covers the calibrated range so many times before it clips at 2^20."""
 SUM_BITS = 16
 """Bits below an int8 unit in the sum of two int8 tensors."""
+PRODUCT_HEADROOM = 2.0
+"""16 bits of a product's operands cover the calibrated range so many times before they clip."""
 
 
 class IntegerOnly:
@@ -70,8 +81,16 @@ class _IntegerLowering(Lowering):
                 self.layernorm(operator)
             case "softmax":
                 self.softmax(operator)
+            case "rmsnorm":
+                self.rmsnorm(operator)
             case "gelu":
                 self.gelu(operator)
+            case "silu":
+                self.silu(operator)
+            case "multiply":
+                self.multiply(operator)
+            case "rotary":
+                self.rotary(operator)
             case kind if kind in HOST_KINDS:
                 self.host(operator)
             case _:
@@ -137,13 +156,41 @@ class _IntegerLowering(Lowering):
             inputs[slot] = self.static(name, data, DType.INT32, TensorRole.CONSTANT)
         self.emit(operator, inputs, scale, dict(attributes))
 
+    def rmsnorm(self, operator: Operator) -> None:
+        """int32 (or int8) -> int8; gamma is an integer table at the output's scale."""
+        import numpy as np
+
+        x = self.integer(operator, "x")
+        shape = self.graph.tensors[operator.output].shape
+        width = row_width(shape, operator.attributes)
+        absmax = self.calibration.of(operator.inputs["x"]).absmax or 1.0
+        common = np.array([NORM_HEADROOM * absmax / 2**20])
+        scale = self.channel_scale(operator.output)
+        gamma = np.broadcast_to(self.weight(operator, "gamma"), (shape[-1] // width, width))
+        one_row = width == shape[-1] or (scale.size == 1 and (gamma == gamma[0]).all())
+        gamma = gamma[0] if one_row else gamma.reshape(-1)
+        table, _, attributes = layernorm_tables(
+            gamma,
+            np.zeros_like(gamma),
+            epsilon=number(operator, "epsilon"),
+            input_scale=float(common[0]),
+            output_scale=scale,
+            width=width,
+        )
+        inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / common)}
+        table = table if one_row else table.reshape(-1, width)
+        name = operator.inputs["gamma"]
+        inputs["gamma"] = self.static(name, table, DType.INT32, TensorRole.CONSTANT)
+        said = {"width": width} if "width" in operator.attributes else {}
+        self.emit(operator, inputs, scale, {**said, **attributes})
+
     def softmax(self, operator: Operator) -> None:
         """int32 scores -> int8 probabilities, each row at a scale of its own."""
         x = self.integer(operator, "x")
         inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / EXP_SCALE)}
         if "mask" in operator.inputs:
             inputs["mask"] = self.floats[operator.inputs["mask"]]
-        attributes = {**operator.attributes, **softmax_attributes()}
+        attributes = {**operator.attributes, **exponential_attributes()}
         self.probabilities_only(operator)
         self.emit(operator, inputs, None, attributes)
 
@@ -158,6 +205,61 @@ class _IntegerLowering(Lowering):
         inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / np.array([common]))}
         inputs |= self.tables(operator.name, value_scale / scale, "out_")
         self.emit(operator, inputs, scale, dict(attributes))
+
+    def silu(self, operator: Operator) -> None:
+        """int32 -> int8, or 16 bits where a product reads it."""
+        import numpy as np
+
+        x = self.integer(operator, "x")
+        readers = self.graph.consumers(operator.output)
+        wide = bool(readers) and all(user.kind == "multiply" for user in readers)
+        unit = self.product_scale if wide else self.channel_scale
+        scale = unit(operator.output)
+        inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / EXP_SCALE)}
+        inputs |= self.tables(operator.name, np.array([EXP_SCALE]) / scale, "out_")
+        attributes = {**exponential_attributes(), "bits": 16 if wide else 8}
+        self.emit(operator, inputs, scale, attributes)
+
+    def multiply(self, operator: Operator) -> None:
+        """int8 of two operands at 16 bits; int8 ones are as they are."""
+        inputs, product = dict[str, str](), 1.0
+        for slot in ("a", "b"):
+            value, name = self.integer(operator, slot), operator.inputs[slot]
+            inputs[slot] = value.tensor
+            common = value.scale
+            if value.dtype is DType.INT32 or value.scale.size > 1:
+                common = self.product_scale(name)
+                if value.scale.size > 1 or value.scale[0] != common[0]:
+                    inputs |= self.tables(operator.name, value.scale / common, f"{slot}_")
+            product *= float(common[0])
+        scale = self.channel_scale(operator.output)
+        inputs |= self.tables(operator.name, product / scale, "out_")
+        self.emit(operator, inputs, scale)
+
+    def product_scale(self, tensor: str) -> Scale:
+        """The scale (1,) of 16 bits that a product takes."""
+        import numpy as np
+
+        return np.array([PRODUCT_HEADROOM * (self.calibration.of(tensor).absmax or 1.0) / 2**15])
+
+    def rotary(self, operator: Operator) -> None:
+        """int32 (or int8) -> int8; cosines and sines are integer tables."""
+        import numpy as np
+
+        x = self.integer(operator, "x")
+        common = self.product_scale(operator.inputs["x"])
+        scale = self.activation_scale(operator.output)
+        inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / common)}
+        inputs |= self.tables(operator.name, common / 2**ANGLE_BITS / scale, "out_")
+        _, tokens, width = self.graph.tensors[operator.output].shape
+        attributes: Mapping[str, Any] = operator.attributes
+        first, each = int(attributes.get("first", 0)), width // int(attributes["heads"])
+        for slot, table in zip(
+            ("cosine", "sine"), cosine_sine(first, tokens, each, attributes), strict=True
+        ):
+            values = np.rint(table[:, 0] * 2**ANGLE_BITS).astype(np.int64)
+            inputs[slot] = self.static(f"rotary.{slot}", values, DType.INT32, TensorRole.CONSTANT)
+        self.emit(operator, inputs, scale, dict(operator.attributes))
 
     def is_made_in_float(self, name: str) -> bool:
         """Whether an operator on the host writes the tensor."""

@@ -1,4 +1,7 @@
-"""a * b, element by element, b broadcasting to a; no integer form."""
+"""a * b, element by element, b broadcasting to a.
+
+Integer: int8, each side first brought to 16 bits where it has tables (docs/integer.md).
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,27 @@ class MultiplyRule(Rule):
     kind: ClassVar[str] = "multiply"
     work: ClassVar[Work] = Work.ACTIVATION
     required: ClassVar[tuple[str, ...]] = ("a", "b")
-    optional: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = (
+        "a_multiplier",
+        "a_shift",
+        "b_multiplier",
+        "b_shift",
+        "out_multiplier",
+        "out_shift",
+    )
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
     ) -> tuple[tuple[int, ...], DType]:
         """Shape and type of the result."""
         a, b = inputs["a"], inputs["b"]
-        self.need(not a.dtype.is_integer, a.name, a.dtype.value, "floating point")
         ends = zip(reversed(a.shape), reversed(b.shape), strict=False)
         fits = len(b.shape) <= len(a.shape) and all(own in (1, onto) for onto, own in ends)
-        self.need(fits and a.dtype is b.dtype, a.name, b.shape, f"broadcasts to {a.shape}")
+        self.need(fits, a.name, b.shape, f"broadcasts to {a.shape}")
+        if a.dtype.is_integer:
+            self.need(b.dtype.is_integer, b.name, b.dtype.value, "an integer type")
+            return a.shape, DType.INT8
+        self.need(a.dtype is b.dtype, b.name, b.dtype.value, a.dtype.value)
         return a.shape, a.dtype
 
     def space(
@@ -50,6 +63,14 @@ class MultiplyRule(Rule):
         """In floating point."""
         product: Array = inputs["a"] * inputs["b"]
         return product
+
+    def integer_reference(
+        self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]
+    ) -> Array:
+        """Exact."""
+        from inferstack.ops.kernels import reference
+
+        return reference.multiply(inputs)
 
 
 RULE = MultiplyRule()

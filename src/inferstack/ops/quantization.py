@@ -37,7 +37,9 @@ GELU_RANGE_MIN = 2.0
 CONSTANTS: Mapping[str, tuple[str, ...]] = {
     "gelu": ("qb", "qc", "drop"),
     "softmax": ("qb", "qc", "q_ln2"),
+    "silu": ("qb", "qc", "q_ln2"),
     "layernorm": ("epsilon_sum", "output_shift"),
+    "rmsnorm": ("epsilon_sum", "output_shift"),
 }
 """The integer attributes of each vector kind, in the order of its packed constants."""
 
@@ -114,8 +116,8 @@ def gelu_attributes(input_scale: float) -> tuple[dict[str, int], float]:
     return {"qb": qb, "qc": math.floor(1 / erf_out_scale), "drop": drop}, value_scale
 
 
-def softmax_attributes(input_scale: float = EXP_SCALE) -> dict[str, int]:
-    """Constants of i-softmax for i-exp inputs of `input_scale`."""
+def exponential_attributes(input_scale: float = EXP_SCALE) -> dict[str, int]:
+    """Constants of i-softmax and integer SiLU for i-exp inputs of `input_scale`."""
     return {
         "qb": math.floor(EXP_B / EXP_A / input_scale),
         "qc": math.floor(EXP_C / EXP_A / input_scale**2),
@@ -130,17 +132,19 @@ def layernorm_tables(
     epsilon: float,
     input_scale: float,
     output_scale: Array | float,
+    width: int | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], dict[str, int]]:
     """gamma_multiplier (n,), beta_offset (n,) and the attributes of i-LayerNorm; scales broadcast.
 
     norm / 2^16 is (x - mean) / (std sqrt n), so gamma_multiplier = gamma sqrt(n) / 2^16 /
     output_scale * 2^output_shift, with the largest output_shift that keeps both tables in int32.
+    width: n, of a row; of gamma where none is given.
     """
     import numpy as np
 
     from inferstack.ops.kernels.integer import NORM_FRACTION_BITS
 
-    n = gamma.shape[0]
+    n = width or gamma.shape[0]
     weight = np.asarray(gamma, dtype=np.float64) * math.sqrt(n) / 2**NORM_FRACTION_BITS
     weight, offset = weight / output_scale, np.asarray(beta, dtype=np.float64) / output_scale
     largest = max(float(np.abs(weight).max()), float(np.abs(offset).max()), 2.0**-31)

@@ -1,5 +1,6 @@
-"""x / sqrt(mean(x^2) + epsilon) * gamma over rows (see `rows`); no integer form.
+"""x / sqrt(mean(x^2) + epsilon) * gamma over rows (see `rows`).
 
+Integer: i-LayerNorm without mean, int32 or int8 -> int8 (docs/integer.md).
 Source: Zhang and Sennrich 2019, arXiv:1910.07467, equation 4.
 """
 
@@ -26,19 +27,18 @@ class RmsNormRule(Rule):
     work: ClassVar[Work] = Work.NORM
     whole_rows: ClassVar[bool] = True
     required: ClassVar[tuple[str, ...]] = ("x", "gamma")
-    optional: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ("multiplier", "shift")
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
     ) -> tuple[tuple[int, ...], DType]:
         """Shape and type of the result."""
         x, gamma = inputs["x"], inputs["gamma"]
-        self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
         width = row_width(x.shape, attributes)
         self.need(x.shape[-1] % width == 0, x.name, width, f"a divisor of {x.shape[-1]}")
         may_be = table_shapes(x.shape, width)
         self.need(gamma.shape in may_be, x.name, gamma.shape, may_be)
-        return x.shape, x.dtype
+        return x.shape, DType.INT8 if x.dtype.is_integer else x.dtype
 
     def space(
         self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
@@ -58,6 +58,15 @@ class RmsNormRule(Rule):
         mean = np.square(x).mean(axis=-1, keepdims=True)
         result: Array = x / np.sqrt(mean + x.dtype.type(attributes["epsilon"])) * inputs["gamma"]
         return result.reshape(whole.shape)
+
+    def integer_reference(
+        self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]
+    ) -> Array:
+        """Exact."""
+        from inferstack.ops.kernels import reference
+
+        width = row_width(inputs["x"].shape, attributes)
+        return reference.rmsnorm(inputs, attributes, width)
 
 
 RULE = RmsNormRule()

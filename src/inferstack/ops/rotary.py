@@ -4,8 +4,8 @@ In each head, element p and element p + turned/2 of the first `turned` ones turn
 position * theta^(-2p/turned); with `interleaved`, elements 2p and 2p + 1. The rest stays as it is.
 Attributes heads, theta, first (the position of the first token, 0 by default); turned (all by
 default), skipped (elements in front of them, none by default), interleaved; frequencies, which
-replace the powers of theta, and amplitude, of cosines and sines, for stretched positions. No
-integer form.
+replace the powers of theta, and amplitude, of cosines and sines, for stretched positions.
+Integer: int32 or int8 -> int8; cosine and sine (tokens, turned / 2) are tables (docs/integer.md).
 Source: Su et al. 2021, arXiv:2104.09864, equation 34; halves are the pairing of Llama's weights in
 transformers, neighbours that of GPT-J's.
 """
@@ -31,21 +31,32 @@ class RotaryRule(Rule):
     kind: ClassVar[str] = "rotary"
     work: ClassVar[Work] = Work.OTHER
     required: ClassVar[tuple[str, ...]] = ("x",)
-    optional: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = (
+        "cosine",
+        "sine",
+        "multiplier",
+        "shift",
+        "out_multiplier",
+        "out_shift",
+    )
 
     def infer(
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
     ) -> tuple[tuple[int, ...], DType]:
         """Shape and type of the result."""
         x, heads = inputs["x"], int(attributes["heads"])
-        self.need(not x.dtype.is_integer, x.name, x.dtype.value, "floating point")
         sound = len(x.shape) == 3 and x.shape[2] % (2 * heads) == 0
         self.need(sound, x.name, x.shape, f"(batch, tokens, d), {heads} heads of an even width")
         turned = int(attributes.get("turned", x.shape[2] // heads))
         end = int(attributes.get("skipped", 0)) + turned
         fits = turned % 2 == 0 and end <= x.shape[2] // heads
         self.need(fits, x.name, turned, f"an even part of {x.shape[2] // heads} elements")
-        return x.shape, x.dtype
+        if not x.dtype.is_integer:
+            return x.shape, x.dtype
+        for slot in ("cosine", "sine"):
+            shape = inputs[slot].shape if slot in inputs else None
+            self.need(shape == (x.shape[1], turned // 2), x.name, shape, f"a table of each {slot}")
+        return x.shape, DType.INT8
 
     def space(
         self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
@@ -72,6 +83,14 @@ class RotaryRule(Rule):
         first, width = int(attributes.get("first", 0)), x.shape[2] // int(attributes["heads"])
         cosine, sine = cosine_sine(first, x.shape[1], width, attributes)
         return turned_by(x, cosine.astype(x.dtype), sine.astype(x.dtype), attributes)
+
+    def integer_reference(
+        self, inputs: Mapping[str, Array], attributes: Mapping[str, Any]
+    ) -> Array:
+        """Exact."""
+        from inferstack.ops.kernels import reference
+
+        return reference.rotary(inputs, attributes)
 
 
 def cosine_sine(

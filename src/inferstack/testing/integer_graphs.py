@@ -67,7 +67,9 @@ class IntegerGraph:
     def softmax(self, name: str, source: str) -> str:
         """A softmax, int8."""
         inputs = {"x": source, **self.table(name, 1, low=0.1)}
-        return self.builder.add("softmax", name, inputs, dict(quantization.softmax_attributes()))
+        return self.builder.add(
+            "softmax", name, inputs, dict(quantization.exponential_attributes())
+        )
 
     def context(self, name: str, probabilities: str, value: str, heads: int, width: int) -> str:
         """Probabilities times value, int8."""

@@ -16,6 +16,7 @@ from inferstack.ops.kernels.integer import (
     probability_factor,
     requantize,
     rescale,
+    rmsnorm_row,
     row_factor,
     softmax_row,
     weighted_mean,
@@ -78,6 +79,7 @@ def softmax_array(
     x: Array,
     mask: Array,
     causal: bool,
+    window: int,
     multiplier: Array,
     shift: Array,
     constants: Array,
@@ -86,6 +88,7 @@ def softmax_array(
     """i-softmax of x (batch, heads, tokens, context) int32 -> out int8, over the last axis.
 
     mask: (batch, context), 0 = not attended. causal: query i sees keys up to context - tokens + i.
+    window: only keys less than so far away, 0 for all.
     multiplier, shift: (1,) or (heads,).
     """
     batch, heads, tokens, context = x.shape
@@ -94,8 +97,9 @@ def softmax_array(
     for b in range(batch):
         for t in range(tokens):
             for c in range(context):
-                future = causal and c > context - tokens + t
-                seen[c] = 0 if future or mask[b, c] == 0 else 1
+                ahead = c - (context - tokens + t)
+                hidden = (causal and ahead > 0) or (window > 0 and abs(ahead) >= window)
+                seen[c] = 0 if hidden or mask[b, c] == 0 else 1
             for h in range(heads):
                 softmax_row(
                     x[b, h, t],
@@ -152,6 +156,21 @@ def layernorm_rows(
     """i-LayerNorm of x (rows, n) -> out (rows, n) int8."""
     for r in range(x.shape[0]):
         layernorm_row(x[r], multiplier, shift, gamma_multiplier, beta_offset, constants, out[r])
+
+
+@compiled
+def rmsnorm_rows(
+    x: Array,
+    width: int,
+    multiplier: Array,
+    shift: Array,
+    gamma_multiplier: Array,
+    constants: Array,
+    out: Array,
+) -> None:
+    """The norm of x (rows, n), in parts of `width` -> out (rows, n) int8."""
+    for r in range(x.shape[0]):
+        rmsnorm_row(x[r], width, multiplier, shift, gamma_multiplier, constants, out[r])
 
 
 def matmul_int8(a: Array, b: Array) -> Array:

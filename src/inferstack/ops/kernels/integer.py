@@ -8,7 +8,7 @@ made by `inferstack.ops.quantization.constants`:
 
     gelu       [qb, qc, drop]
     softmax    [qb, qc, q_ln2]
-    layernorm  [epsilon_sum, output_shift]
+    layernorm, rmsnorm  [epsilon_sum, output_shift]
 
 Source: I-BERT, Kim et al. 2021, arXiv:2101.01321, algorithms 1 to 4 and its code's constants.
 """
@@ -301,6 +301,37 @@ def layernorm_row(
         norm = (y * factor + (1 << (drop - 1))) >> drop
         value = norm * gamma_multiplier[i] + beta_offset[i]
         out[i] = saturate_int8((value + (1 << (constants[1] - 1))) >> constants[1])
+
+
+@compiled
+def rmsnorm_row(
+    x: Array,
+    width: int,
+    multiplier: Array,
+    shift: Array,
+    gamma_multiplier: Array,
+    constants: Array,
+    out: Array,
+) -> None:
+    """i-LayerNorm without mean and beta of x (n,) int32 -> out (n,) int8, in parts of `width`.
+
+    width <= 2^18. Tables and constants as in `layernorm_row`, gamma_multiplier (n,) or (width,);
+    the same bounds hold: squares sum to under 2^18 2^40 = 2^58.
+    """
+    table = 0 if multiplier.shape[0] == 1 else 1
+    drop = NORM_RECIPROCAL_BITS - NORM_FRACTION_BITS
+    for first in range(0, x.shape[0], width):
+        squares = 0
+        for i in range(first, first + width):
+            y = _norm_input(x[i], multiplier[i * table], shift[i * table])
+            squares += y * y
+        root = i_sqrt(squares + constants[0])
+        factor = (1 << NORM_RECIPROCAL_BITS) // max(root, 1)
+        for i in range(first, first + width):
+            y = _norm_input(x[i], multiplier[i * table], shift[i * table])
+            norm = (y * factor + (1 << (drop - 1))) >> drop
+            value = norm * gamma_multiplier[i % gamma_multiplier.shape[0]]
+            out[i] = saturate_int8((value + (1 << (constants[1] - 1))) >> constants[1])
 
 
 @compiled

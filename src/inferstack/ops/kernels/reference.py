@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inferstack.ops.kernels import arrays
-from inferstack.ops.kernels.integer import INT32_MAX
+from inferstack.ops.kernels import arrays, gates, positions
+from inferstack.ops.kernels.integer import INT8_MAX, INT32_MAX
 from inferstack.ops.quantization import constants
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def softmax(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
         x,
         np.ascontiguousarray(mask, dtype=np.int64),
         bool(attributes.get("causal", False)),
+        int(attributes.get("window", 0)),
         *_tables(inputs, ""),
         constants("softmax", attributes),
         out,
@@ -103,6 +104,64 @@ def layernorm(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
         out,
     )
     return out.reshape(inputs["x"].shape)
+
+
+def rmsnorm(inputs: Inputs, attributes: Mapping[str, Any], width: int) -> Array:
+    """int8 of x (..., n) int32 or int8, normed in parts of `width`; gamma is the integer table."""
+    x = arrays.by_rows(inputs["x"].astype(np.int32, copy=False))
+    out = np.empty(x.shape, dtype=np.int8)
+    arrays.rmsnorm_rows(
+        x,
+        width,
+        *_tables(inputs, ""),
+        _table(inputs["gamma"]).reshape(-1),
+        constants("rmsnorm", attributes),
+        out,
+    )
+    return out.reshape(inputs["x"].shape)
+
+
+def silu(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
+    """SiLU of x (..., n) int32, tables on the way in and (`out_`) on the way out; int8, or with
+    attribute bits 16 such integers in int32."""
+    x = arrays.by_rows(inputs["x"].astype(np.int32, copy=False))
+    out = np.empty(x.shape, dtype=np.int64)
+    limit = 2 ** (int(attributes.get("bits", 8)) - 1) - 1
+    tables = (*_tables(inputs, ""), *_tables(inputs, "out_"))
+    gates.silu_rows(x, *tables, constants("silu", attributes), limit, out)
+    return out.astype(np.int8 if limit == INT8_MAX else np.int32).reshape(inputs["x"].shape)
+
+
+def multiply(inputs: Inputs) -> Array:
+    """int8 of a * b, each first brought to 16 bits where it has tables; b broadcasts to a."""
+    shape = inputs["a"].shape
+    sides = [
+        np.broadcast_to(_rescaled(inputs, slot), shape).reshape(-1, shape[-1]) for slot in "ab"
+    ]
+    out = np.empty(sides[0].shape, dtype=np.int8)
+    left, right = (np.ascontiguousarray(side) for side in sides)
+    gates.multiply_rows(left, right, *_tables(inputs, "out_"), INT8_MAX, out)
+    return out.reshape(shape)
+
+
+def rotary(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
+    """int8 of x (batch, tokens, heads * width) int32 or int8, turned by the tables of angles."""
+    whole = inputs["x"]
+    x = whole.astype(np.int32, copy=False).reshape(*whole.shape[:2], int(attributes["heads"]), -1)
+    out = np.empty(x.shape, dtype=np.int8)
+    multiplier, shift = _tables(inputs, "out_")
+    positions.rotary_array(
+        x,
+        *_tables(inputs, ""),
+        _table(inputs["cosine"]),
+        _table(inputs["sine"]),
+        int(attributes.get("skipped", 0)),
+        bool(attributes.get("interleaved", False)),
+        int(multiplier[0]),
+        int(shift[0]),
+        out,
+    )
+    return out.reshape(whole.shape)
 
 
 def narrowed(accumulator: Array, inputs: Inputs) -> Array:
