@@ -91,7 +91,7 @@ def test_quantized_weights_are_counted_with_their_scales(
         ({"quantization_config": [4]}, "f: quantization_config is not a JSON object"),
         (
             {"quantization_config": {"quant_method": "hqq"}},
-            "f, quantization_config: this method is not counted; got hqq, need one of awq",
+            "f, quantization_config: this quant_method is not read; got hqq, need one of awq",
         ),
         (
             {"quantization_config": {"quant_method": "bitsandbytes"}},

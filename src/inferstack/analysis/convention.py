@@ -16,7 +16,7 @@ from inferstack.core.errors import InputError, UnknownNameError
 from inferstack.core.units import FLOPS_PER_MAC, ceil_div
 from inferstack.ir.graph import Graph, Operator, Tensor, TensorRole
 from inferstack.models.blocks import EMBEDDING, HEAD, PROJECTION
-from inferstack.models.weight_type import Stored
+from inferstack.models.stored_sizes import Stored
 from inferstack.ops.registry import rule_for
 from inferstack.ops.rule import OUTPUT, Access, IterationSpace
 

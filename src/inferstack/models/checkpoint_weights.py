@@ -1,53 +1,24 @@
-"""The weights of a model folder as a `WeightSource`: one file, or several with an index.
-
-Source: transformers, `save_pretrained`, for the index: {"weight_map": {tensor: file name}}.
-"""
+"""The weights of a checkpoint as a `WeightSource`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
-from inferstack.models.config_file import ConfigFile, folder_file, read_object
 from inferstack.models.names import EXPERT, Names, Stacks, StoredWeight, length_of
-from inferstack.models.safetensors_file import open_safetensors
-from inferstack.models.torch_file import open_torch
+from inferstack.models.quantized import check_plain, decoded, method_in
+from inferstack.models.weight_files import WeightFile, stored_files
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
 
-WEIGHTS = "model.safetensors"
-MOST_FILES = 10_000
 MOST_SHOWN = 3
-
-
-class StoredShape(Protocol):
-    """A tensor of a file."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As it stands there."""
-
-
-class WeightFile(Protocol):
-    """A file of weights in any format."""
-
-    @property
-    def path(self) -> Path:
-        """Where it is."""
-
-    @property
-    def tensors(self) -> Mapping[str, StoredShape]:
-        """What it has, by name."""
-
-    def float32(self, name: str) -> Array:
-        """The values of a tensor. Raises CheckpointError."""
 
 
 class CheckpointWeights:
@@ -59,17 +30,33 @@ class CheckpointWeights:
         names: Names | Stacks,
         *,
         straight: bool = True,
-        files: Mapping[str, WeightFile] | None = None,
+        files: Mapping[str, WeightFile],
         described_by: str = "config.json",
     ) -> None:
         """straight: values in C order; else as the file has them, which is without a copy. files:
-        the file of each tensor, where they are no safetensors files of the folder. described_by:
-        what says the shapes, for messages."""
+        the file of each tensor. described_by: what says the shapes, for messages."""
         self.folder, self.names, self.straight = folder, names, straight
         self.described_by = described_by
         self._fused: dict[str, tuple[str, Array]] = {}
-        self.files: Mapping[str, WeightFile] = _files(folder) if files is None else files
+        self.files = files
         self.asked: set[str] = set()
+
+    @classmethod
+    def of_folder(
+        cls,
+        folder: Path,
+        names: Names | Stacks,
+        content: Mapping[str, object],
+        *,
+        straight: bool = True,
+    ) -> CheckpointWeights:
+        """Those of a Hugging Face folder. content: of its config.json. Raises CheckpointError."""
+        stored = stored_files(folder)
+        method = method_in(str(folder / "config.json"), content)
+        if method is None:
+            check_plain(stored)
+            return cls(folder, names, straight=straight, files=stored)
+        return cls(folder, names, straight=straight, files=decoded(stored, *method))
 
     def __call__(self, name: str, shape: tuple[int, ...]) -> Array:
         """The values of the weight that the graph calls `name`. Raises CheckpointError."""
@@ -197,58 +184,3 @@ def bare(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _of_expert(place: StoredWeight, number: int) -> StoredWeight:
     return replace(place, names=tuple(n.replace(EXPERT, str(number)) for n in place.names))
-
-
-def _files(folder: Path) -> dict[str, WeightFile]:
-    """The file of each tensor: safetensors, one or several; else torch's."""
-    for name, opened in OPENERS.items():
-        path = folder_file(folder, name)
-        if path is not None:
-            file = opened(path)
-            return dict.fromkeys(file.tensors, file)
-        index = read_object(folder, f"{name}.index.json")
-        if index is not None:
-            return _indexed(folder, f"{name}.index.json", index)
-    raise CheckpointError(str(folder), f"has no {WEIGHTS}", need=" or ".join(OPENERS))
-
-
-def _indexed(folder: Path, index_name: str, index: Mapping[str, object]) -> dict[str, WeightFile]:
-    """The file of each tensor, as an index says."""
-    places = ConfigFile(str(folder / index_name), index).value("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(v, str) for v in places.values()):
-        raise CheckpointError(
-            str(folder / index_name), "weight_map does not name a file per tensor"
-        )
-    names = sorted(set(places.values()))
-    if len(names) > MOST_FILES:
-        raise CheckpointError(str(folder / index_name), "names too many files", got=len(names))
-    opened = {name: _part(folder, index_name, name) for name in names}
-    for tensor, name in places.items():
-        if tensor not in opened[name].tensors:
-            raise CheckpointError(
-                str(folder / index_name), "names a tensor that its file lacks",
-                got=f"{printable(tensor)} in {printable(name)}",
-            )  # fmt: skip
-    return {tensor: opened[name] for tensor, name in places.items()}
-
-
-def _part(folder: Path, index_name: str, name: str) -> WeightFile:
-    """One of several files, which stands in the folder itself."""
-    whole = index_name.removesuffix(".index.json")
-    ending = f".{whole.rpartition('.')[2]}"
-    if Path(name).name != name or not name.endswith(ending) or not name.isprintable():
-        raise CheckpointError(
-            str(folder / index_name), f"names a file that is no {ending} file of the folder",
-            got=printable(name),
-        )  # fmt: skip
-    path = folder_file(folder, name)
-    if path is None:
-        raise CheckpointError(str(folder), f"lacks the file {printable(name)}", need=index_name)
-    return OPENERS[whole](path)
-
-
-OPENERS: Mapping[str, Callable[[Path], WeightFile]] = {
-    WEIGHTS: open_safetensors,
-    "pytorch_model.bin": open_torch,
-}
-"""By the name of the file that has all weights; the first that is there is read."""

@@ -78,18 +78,20 @@ def folder_file(folder: Path, name: str) -> Path | None:
     return path
 
 
-def read_object(folder: Path, name: str) -> dict[str, object] | None:
+def read_object(
+    folder: Path, name: str, most_bytes: int = LARGEST_JSON_BYTES
+) -> dict[str, object] | None:
     """The JSON object in the file `name` of the folder; None without the file."""
-    content = read_json(folder, name)
+    content = read_json(folder, name, most_bytes)
     if content is not None and not isinstance(content, dict):
         raise CheckpointError(str(folder / name), "is not a JSON object")
     return content
 
 
-def read_json(folder: Path, name: str) -> object:
+def read_json(folder: Path, name: str, most_bytes: int = LARGEST_JSON_BYTES) -> object:
     """The JSON value in the file `name` of the folder; None without the file."""
     path = folder_file(folder, name)
-    return None if path is None else parse_json(str(path), read_bytes(path, LARGEST_JSON_BYTES))
+    return None if path is None else parse_json(str(path), read_bytes(path, most_bytes))
 
 
 def read_bytes(path: Path, most: int) -> bytes:

@@ -53,7 +53,7 @@ def load_decoder(place: Path | GgufModel, scenario: Scenario | None = None) -> D
             need="a decoder with a head",
         )  # fmt: skip
     tokenizer = load_text_tokenizer(place, config.vocabulary)
-    weights = CheckpointWeights(place, form.names(config), straight=False)
+    weights = CheckpointWeights.of_folder(place, form.names(config), content, straight=False)
     return _built(place.resolve().name, architecture, config, scenario, tokenizer, weights)
 
 

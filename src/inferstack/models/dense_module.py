@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.core.errors import CheckpointError
 from inferstack.core.text import printable
-from inferstack.models.checkpoint_weights import OPENERS, WeightFile
 from inferstack.models.config_file import ConfigFile, folder_file, read_object
 from inferstack.models.feed_forward import ACTIVATIONS
+from inferstack.models.weight_files import OPENERS, WeightFile
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import CheckpointError
 from inferstack.models.architecture import Architecture
-from inferstack.models.checkpoint_weights import CheckpointWeights, WeightFile, bare
+from inferstack.models.checkpoint_weights import CheckpointWeights, bare
 from inferstack.models.description import Description
 from inferstack.models.gguf_config import FACTORS, LONG, SHORT, gguf_config, gguf_names
 from inferstack.models.gguf_file import GgufFile, GgufTensor, open_gguf
 from inferstack.models.hugging_face import architecture_in
 from inferstack.models.names import Names
-from inferstack.models.weight_type import StoredSizes, WeightType
+from inferstack.models.stored_sizes import StoredSizes
+from inferstack.models.weight_files import WeightFile
+from inferstack.models.weight_type import WeightType
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -7,7 +7,7 @@ executed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,15 @@ from inferstack.models.architecture import (
     HuggingFaceForm,
     architectures,
 )
-from inferstack.models.checkpoint_weights import WEIGHTS, CheckpointWeights
+from inferstack.models.checkpoint_weights import CheckpointWeights
 from inferstack.models.config_file import ConfigFile, read_object
 from inferstack.models.pooling import Pooling, own_vector, read_pooling, with_pooling
+from inferstack.models.quantized import method_in, sizes
 from inferstack.models.scenario import Phase, Scenario
+from inferstack.models.stored_sizes import StoredSizes
 from inferstack.models.text_part import OUTER, TextPart, inner_type
 from inferstack.models.tokenizer import SentenceTokenizer, load_tokenizer
+from inferstack.models.weight_files import WEIGHTS, has_weights, stored_files
 from inferstack.models.weight_type import WeightType, read_weight_type
 
 if TYPE_CHECKING:
@@ -75,7 +78,7 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     scenario = Scenario.encode(seq_len, batch=batch)
     name = folder.resolve().name
     pooling = read_pooling(folder, config.hidden)
-    weights = CheckpointWeights(folder, form.names(config))
+    weights = CheckpointWeights.of_folder(folder, form.names(config), content)
     encoder = architecture.build(name, config, scenario, weights, unrolled=True)
     weights.check_layers(config.depth)
     tokenizer = load_tokenizer(
@@ -112,21 +115,28 @@ def load_graph(folder: Path, scenario: Scenario) -> tuple[Graph, tuple[str, ...]
             hint=f"`inferstack analyze {folder}` needs config.json alone",
         )  # fmt: skip
     config = form.read_config(where, content)
-    weights = CheckpointWeights(folder, form.names(config))
+    weights = CheckpointWeights.of_folder(folder, form.names(config), content)
     graph = architecture.build(folder.resolve().name, config, scenario, weights, unrolled=True)
     weights.check_layers(config.depth)
     return graph, weights.unused
 
 
 def read_architecture(folder: Path) -> tuple[Architecture, Any, WeightType]:
-    """Architecture, configuration and type of weights of config.json; weights are not needed.
+    """Architecture, configuration and type of weights of config.json; weights are not needed, but
+    where they are there, the bytes of quantized ones are those of their files.
 
     Raises CheckpointError.
     """
     content = config_content(folder)
     where = str(folder / CONFIG)
     architecture, form = architecture_in(where, content)
-    return architecture, form.read_config(where, content), read_weight_type(where, content)
+    config, said = form.read_config(where, content), read_weight_type(where, content)
+    method = method_in(where, content)
+    if method is not None and form.reads_weights and has_weights(folder):
+        # What the files have, modules that were left out of it too.
+        stored = StoredSizes.of(form.names(config), sizes(stored_files(folder), *method))
+        said = replace(said, stored=stored)
+    return architecture, config, said
 
 
 def config_content(folder: Path) -> dict[str, object]:

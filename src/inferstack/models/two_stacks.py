@@ -69,7 +69,9 @@ def load_two_stacks(folder: Path, *, hears: bool) -> TwoStacks:
         folder=folder,
         description=config,
         _architecture=architecture,
-        _weights=CheckpointWeights(folder, form.names(config), straight=False),
+        _weights=CheckpointWeights.of_folder(
+            folder, form.names(config), config_content(folder), straight=False
+        ),
     )
 
 

@@ -1,0 +1,1 @@
+"""How quantized checkpoints store weights: one file per method, found by being there."""
