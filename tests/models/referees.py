@@ -84,6 +84,10 @@ LATENT: dict[str, Any] = {
     "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4,
     "v_head_dim": 6, "moe_intermediate_size": 24,
 }  # fmt: skip
+ROUTED: dict[str, Any] = {
+    "first_k_dense_replace": 1, "n_routed_experts": 8, "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24, "num_nextn_predict_layers": 0,
+}  # fmt: skip
 TWO_BASES = {
     "full_attention": {"rope_type": "default", "rope_theta": 1234.0},
     "sliding_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 56.0},
@@ -101,6 +105,10 @@ DISTILLED = {
 REFEREES = (
     _encoder("bert"),
     _encoder("roberta", folded=("token_type",), pad_token_id=1),
+    _encoder("data2vec-text", folded=("token_type",), pad_token_id=1, type_vocab_size=1),
+    _encoder("megatron-bert"),
+    _encoder("roberta-prelayernorm", folded=("token_type",), pad_token_id=1, type_vocab_size=1),
+    _encoder("eurobert", num_key_value_heads=2, pad_token_id=1),
     _encoder("xlm-roberta", folded=("token_type",), pad_token_id=1),
     _encoder("camembert", folded=("token_type",), pad_token_id=1),
     _encoder("ernie", folded=("task_type",)),
@@ -202,6 +210,16 @@ REFEREES = (
     _decoder("qwen2"),
     _decoder("qwen2", "window", use_sliding_window=True, sliding_window=4, max_window_layers=1),
     _decoder("qwen3", head_dim=16),
+    _decoder("arcee", mlp_bias=True),
+    _decoder("ernie4_5", use_bias=True),
+    _decoder("ministral", sliding_window=5, head_dim=16),
+    _decoder("seed_oss", attention_bias=True, attention_out_bias=False, head_dim=16),
+    _decoder("seed_oss", "output bias", attention_out_bias=True, mlp_bias=True, head_dim=8),
+    _decoder("glm4_moe", **ROUTED, n_shared_experts=1, use_qk_norm=True, head_dim=8),
+    _decoder(
+        "glm4_moe", "biases", **ROUTED, n_group=2, topk_group=1, attention_bias=True, head_dim=8
+    ),
+    _decoder("dots1", **ROUTED, n_shared_experts=2, sliding_window=None),
     *(Referee(model_type=kind, note=note, more=more) for kind, note, more in DENSE_DECODERS),
     _decoder("smollm3", pad_token_id=0, no_rope_layer_interval=2),
     _decoder("mixtral", num_local_experts=4, num_experts_per_tok=2),
@@ -318,6 +336,9 @@ TWO_STACKS = (
     _both("pegasus", activation_function="relu"),
     _both("marian", activation_function="swish", scale_embedding=True),
     _both("m2m_100"),
+    _both("blenderbot"),
+    _both("plbart"),
+    _both("mvp"),
 )
 
 

@@ -29,12 +29,14 @@ from inferstack.models.names import DECODER_STACK, Names, Stacks
 from inferstack.models.reading import activation
 
 EPSILON = 1e-5
-BEHIND = frozenset({"bart", "marian"})
+BEHIND = frozenset({"bart", "marian", "mvp", "plbart"})
 """Whose norms stand behind the residuals."""
-NORMED = frozenset({"bart", "mbart"})
+NORMED = frozenset({"bart", "mbart", "mvp", "plbart"})
 """Whose embeddings have a norm."""
-LEARNED = frozenset({"bart", "mbart"})
+LEARNED = frozenset({"bart", "blenderbot", "mbart", "mvp", "plbart"})
 """Whose positions are learned."""
+SCALED = frozenset({"m2m_100", "plbart"})
+"""Whose words are scaled where the config does not say."""
 MODULES = {
     "attention_norm": "self_attn_layer_norm",
     "cross_norm": "encoder_attn_layer_norm",
@@ -52,7 +54,9 @@ MODULES = {
 class BartFamily(EncoderDecoderFamily):
     """See the module."""
 
-    model_types = frozenset({"bart", "mbart", "pegasus", "marian", "m2m_100"})
+    model_types = frozenset(
+        {"bart", "blenderbot", "m2m_100", "marian", "mbart", "mvp", "pegasus", "plbart"}
+    )
 
     def describe(self, file: ConfigFile) -> EncoderDecoder:
         """See `EncoderDecoderFamily`."""
@@ -62,11 +66,13 @@ class BartFamily(EncoderDecoderFamily):
             file.only("share_encoder_decoder_embeddings", True)
         if kind in NORMED:
             file.only("normalize_embedding", True)
+        if kind == "mvp":
+            file.only("use_prompt", False)
         norm = Norm(kind="layernorm", epsilon=EPSILON)
         rows = file.whole("max_position_embeddings", 2**22)
         tied = file.flag("tie_word_embeddings", True)
         embedding = Embedding(
-            scale=math.sqrt(hidden) if file.flag("scale_embedding", kind == "m2m_100") else None,
+            scale=math.sqrt(hidden) if file.flag("scale_embedding", kind in SCALED) else None,
             positions=_positions(file, kind, rows),
             norm=norm if kind in NORMED else None,
         )
@@ -94,6 +100,8 @@ class BartFamily(EncoderDecoderFamily):
 
 
 def _positions(file: ConfigFile, kind: str, rows: int) -> PositionTable:
+    if kind == "blenderbot":
+        return PositionTable(rows=rows)
     if kind in LEARNED:
         return PositionTable(rows=rows + 2, skipped=2)
     if kind == "m2m_100":

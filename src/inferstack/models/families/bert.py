@@ -3,8 +3,9 @@
 Post-norm layers behind summed embeddings of words, types and positions.
 Source: Devlin et al. 2018, arXiv:1810.04805; Liu et al. 2019, arXiv:1907.11692; Conneau et al.
 2019, arXiv:1911.02116 (XLM-R); Martin et al. 2019, arXiv:1911.03894 (CamemBERT); Sun et al. 2019,
-arXiv:1907.12412 (ERNIE 2.0, whose first task we take); where the papers leave room, the weights'
-own code: transformers, models/bert, roberta, xlm_roberta, camembert, ernie.
+arXiv:1907.12412 (ERNIE 2.0, whose first task we take); Baevski et al. 2022, arXiv:2202.03555
+(data2vec); where the papers leave room, the weights' own code: transformers, models/bert, roberta,
+xlm_roberta, camembert, ernie, data2vec.
 """
 
 from __future__ import annotations
@@ -43,7 +44,12 @@ TABLES = {
         ("task", "task_type"),
     )
 }
-COUNTED_FROM_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"})
+COUNTED_FROM_PADDING = frozenset(
+    {
+        "camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta",
+        "xlm-roberta-xl",
+    }
+)  # fmt: skip
 
 
 def encoder_layer(file: ConfigFile, hidden: int, norm: Norm) -> Layer:
@@ -67,7 +73,9 @@ def encoder_layer(file: ConfigFile, hidden: int, norm: Norm) -> Layer:
 class BertFamily(Family):
     """See the module."""
 
-    model_types = frozenset({"bert", "ernie", "roberta", "xlm-roberta", "camembert"})
+    model_types = frozenset(
+        {"bert", "camembert", "data2vec-text", "ernie", "roberta", "xlm-roberta"}
+    )
     phases = ENCODER
 
     def describe(self, file: ConfigFile) -> Description:
@@ -103,7 +111,7 @@ class BertFamily(Family):
     def names(self, description: Description) -> Names:
         """See `Family`."""
         return Names(
-            prefixes=("", "bert.", "roberta.", "ernie."),
+            prefixes=("", "bert.", "roberta.", "ernie.", "data2vec_text."),
             layer="encoder.layer.{n}",
             modules=MODULES,
             tables=TABLES,

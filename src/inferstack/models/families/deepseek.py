@@ -28,6 +28,18 @@ LATENT_EPSILON = 1e-6
 """Of the norms of narrow vectors, whatever config.json says of the others."""
 
 
+EXPERTS = {
+    "router": "mlp.gate",
+    "experts.gate": "mlp.experts.{e}.gate_proj",
+    "experts.intermediate": "mlp.experts.{e}.up_proj",
+    "experts.ffn_output": "mlp.experts.{e}.down_proj",
+    "shared.gate": "mlp.shared_experts.gate_proj",
+    "shared.intermediate": "mlp.shared_experts.up_proj",
+    "shared.ffn_output": "mlp.shared_experts.down_proj",
+}
+CORRECTION = {"router.correction": "mlp.gate.e_score_correction_bias"}
+
+
 class DeepSeekFamily(Family):
     """See the module."""
 
@@ -46,7 +58,7 @@ class DeepSeekFamily(Family):
             bias=file.flag("mlp_bias", False),
         )
         layer = Layer(attention=_attention(file, heads, third=third), feed_forward=dense, norm=norm)
-        mixed = replace(layer, feed_forward=_experts(file, dense, third=third))
+        mixed = replace(layer, feed_forward=routed(file, dense, third=third))
         first = file.whole_or("first_k_dense_replace", 3 if third else 0, 2**10, least=0)
         return Description(
             vocabulary=file.whole("vocab_size", 2**24),
@@ -67,6 +79,7 @@ class DeepSeekFamily(Family):
         both = (latent.plain, latent.value)
         query = "q_proj" if latent.query is None else "q_b_proj"
         modules = {
+            **EXPERTS,
             "query_latent": "self_attn.q_a_proj",
             "query_norm": "self_attn.q_a_layernorm",
             "query": f"self_attn.{query}",
@@ -75,18 +88,11 @@ class DeepSeekFamily(Family):
             "latent_norm": "self_attn.kv_a_layernorm",
             "key_plain": "self_attn.kv_b_proj",
             "value": "self_attn.kv_b_proj",
-            "router": "mlp.gate",
-            "experts.gate": "mlp.experts.{e}.gate_proj",
-            "experts.intermediate": "mlp.experts.{e}.up_proj",
-            "experts.ffn_output": "mlp.experts.{e}.down_proj",
-            "shared.gate": "mlp.shared_experts.gate_proj",
-            "shared.intermediate": "mlp.shared_experts.up_proj",
-            "shared.ffn_output": "mlp.shared_experts.down_proj",
         }
         return replace(
             NAMES,
             modules={**NAMES.modules, **modules},
-            tables={**NAMES.tables, "router.correction": "mlp.gate.e_score_correction_bias"},
+            tables={**NAMES.tables, **CORRECTION},
             parts={
                 "latent": Part(groups=1, sizes=narrow, index=0),
                 "key_turned": Part(groups=1, sizes=narrow, index=1),
@@ -125,8 +131,10 @@ def _attention(file: ConfigFile, heads: int, *, third: bool) -> Attention:
     )
 
 
-def _experts(file: ConfigFile, dense: FeedForward, *, third: bool) -> FeedForward:
-    """The mixture of a layer."""
+def routed(
+    file: ConfigFile, dense: FeedForward, *, third: bool, normalized: bool = True
+) -> FeedForward:
+    """The mixture of a layer. normalized: what V3's norm_topk_prob is where it is not there."""
     count = file.whole("n_routed_experts", 2**14)
     inner = file.whole("moe_intermediate_size", 2**20)
     grouped = third
@@ -144,7 +152,7 @@ def _experts(file: ConfigFile, dense: FeedForward, *, third: bool) -> FeedForwar
             active=file.whole("num_experts_per_tok", count),
             shared=inner * file.whole_or("n_shared_experts", 0, 2**10, least=0),
             scoring="sigmoid" if third else "softmax",
-            normalized=file.flag("norm_topk_prob", True) if third else False,
+            normalized=file.flag("norm_topk_prob", normalized) if third else False,
             factor=file.number("routed_scaling_factor", 0, 1e6)
             if file.has("routed_scaling_factor")
             else 1.0,

@@ -3,7 +3,7 @@
 Source: Touvron et al. 2023, arXiv:2302.13971 and arXiv:2307.09288; Grattafiori et al. 2024,
 arXiv:2407.21783; Jiang et al. 2023, arXiv:2310.06825 (Mistral); Yang et al. 2024, arXiv:2407.10671
 (Qwen2); Bakouch et al. 2025 (SmolLM3); where they leave room, transformers, models/llama, mistral,
-qwen2, qwen3, smollm3.
+ministral, qwen2, qwen3, smollm3, arcee, seed_oss, ernie4_5.
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ NAMES = Names(
 class LlamaFamily(Family):
     """See the module."""
 
-    model_types = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3"})
+    model_types = frozenset(
+        {
+            "arcee", "ernie4_5", "llama", "ministral", "mistral", "qwen2", "qwen3", "seed_oss",
+            "smollm3",
+        }
+    )  # fmt: skip
 
     def describe(self, file: ConfigFile) -> Description:
         """See `Family`."""
@@ -55,9 +60,9 @@ class LlamaFamily(Family):
         hidden, heads, kv_heads, width = head_sizes(file)
         norm = Norm(kind="rmsnorm", epsilon=file.number("rms_norm_eps", 1e-20, 1.0))
         depth = file.whole("num_hidden_layers", 2**10)
-        bias = kind == "qwen2" or file.flag("attention_bias", False)
+        bias, output_bias, wide_bias = _biases(file, kind)
         turned = _turned(file, depth) if kind == "smollm3" else [True] * depth
-        rotary = read_rotary(file, width)
+        rotary = read_rotary(file, width, interleaved=kind == "ernie4_5")
         layers = tuple(
             Layer(
                 attention=Attention(
@@ -65,7 +70,7 @@ class LlamaFamily(Family):
                     kv_heads=kv_heads,
                     width=width,
                     bias=bias,
-                    output_bias=bias and kind != "qwen2",
+                    output_bias=output_bias,
                     rotary=rotary if turns else None,
                     window=window,
                     head_norm=norm if kind == "qwen3" else None,
@@ -73,8 +78,8 @@ class LlamaFamily(Family):
                 feed_forward=FeedForward(
                     inner=file.whole("intermediate_size", 2**20),
                     activation=activation(file, "hidden_act"),
-                    gated=True,
-                    bias=file.flag("mlp_bias", False),
+                    gated=kind != "arcee",
+                    bias=wide_bias,
                 ),
                 norm=norm,
             )
@@ -94,6 +99,15 @@ class LlamaFamily(Family):
     def names(self, description: Description) -> Names:
         """See `Family`."""
         return NAMES
+
+
+def _biases(file: ConfigFile, kind: str) -> tuple[bool, bool, bool]:
+    """Of query, key and value; of what attention makes; of the feed-forward."""
+    if kind == "ernie4_5":
+        return (file.flag("use_bias", False),) * 3
+    asked = kind == "qwen2" or file.flag("attention_bias", kind == "seed_oss")
+    output = file.flag("attention_out_bias", False) if kind == "seed_oss" else asked
+    return asked, output and kind != "qwen2", file.flag("mlp_bias", False)
 
 
 def _turned(file: ConfigFile, depth: int) -> list[bool]:
