@@ -210,6 +210,22 @@ REFEREES = (
     _decoder("qwen2"),
     _decoder("qwen2", "window", use_sliding_window=True, sliding_window=4, max_window_layers=1),
     _decoder("qwen3", head_dim=16),
+    _decoder(
+        "granitemoe",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        logits_scaling=2.0,
+        embedding_multiplier=3.0,
+        attention_multiplier=0.2,
+        residual_multiplier=0.4,
+    ),
+    _decoder("persimmon"),
+    _decoder("persimmon", "no norms", qk_layernorm=False),
+    Referee(
+        model_type="openai-gpt",
+        more={"n_embd": 32, "n_head": 4, "n_layer": 3, "n_positions": 64, "vocab_size": VOCABULARY},
+    ),
+    Referee(model_type="biogpt", more={**SIZES, "max_position_embeddings": 40}),
     _decoder("arcee", mlp_bias=True),
     _decoder("ernie4_5", use_bias=True),
     _decoder("ministral", sliding_window=5, head_dim=16),
@@ -351,7 +367,8 @@ TEXTS: dict[str, Any] = {
 
 
 def _seen(model_type: str, auto: str, note: str = "", **more: Any) -> Referee:
-    return Referee(model_type=model_type, more=more, auto=auto, note=note)
+    unread = ("pooler.", "embeddings.mask_token")
+    return Referee(model_type=model_type, more=more, auto=auto, note=note, unread=unread)
 
 
 SPEECH = Referee(
@@ -420,6 +437,7 @@ SOUNDS = (
 VISION = (
     _seen("vit", "AutoModel", **IMAGES),
     _seen("deit", "AutoModel", **IMAGES),
+    _seen("dinov2", "AutoModel", **IMAGES, mlp_ratio=2),
     _seen("clip_vision_model", "CLIPVisionModel", **IMAGES),
     _seen(
         "clip_vision_model",

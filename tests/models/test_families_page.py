@@ -26,5 +26,7 @@ def test_every_type_that_is_read_has_a_model_that_tries_it_and_a_row() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert text.startswith(HEAD), RENEW
     assert text.endswith(f"\n\n{len(homes())} types.\n"), RENEW
+    readme = PAGE.parents[2] / "README.md"
+    assert f"[{len(homes())} types](docs/reference/families.md)" in readme.read_text("utf-8")
     named = [line.split(" ")[1] for line in text.removeprefix(HEAD).splitlines() if "|" in line]
     assert named == list(first_referees()), RENEW

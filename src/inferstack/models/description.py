@@ -176,7 +176,8 @@ class Layer:
     """One layer. residual: what a branch is multiplied by before it is added. attention_norm: of
     norms in front of the branches, whether the attention has its own. cross: attention to what an
     encoder made, between the two branches and with a norm and residual of its own. kernel: times
-    that the convolution of a conformer sees."""
+    that the convolution of a conformer sees. gains: each channel of a branch is multiplied with a
+    learned number."""
 
     attention: Attention
     feed_forward: FeedForward
@@ -186,6 +187,7 @@ class Layer:
     residual: float | None = None
     attention_norm: bool = True
     kernel: int | None = None
+    gains: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -253,6 +253,9 @@ class StackBuilder(FrontEnd, PooledBlock, ConformerBlock):
             made = self.norm(f"{name}.{branch}_norm", layer.norm, made)
         elif kind is Arrangement.SANDWICH:
             made = self.norm(f"{name}.{branch}_out_norm", layer.norm, made)
+        if layer.gains:
+            gain = self.weight(f"{name}.{branch}_gain", self.description.hidden)
+            made = self.add("multiply", f"{name}.{branch}_gained", {"a": made, "b": gain})
         made = self._scaled(f"{name}.{branch}", layer, made)
         total = self.add("add", f"{name}.{branch}_add", {"a": made, "b": x})
         if kind is Arrangement.POST:

@@ -7,6 +7,9 @@ leave room, transformers, models/vit, deit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from inferstack.models.config_file import ConfigFile
 from inferstack.models.description import (
     Attention,
@@ -36,6 +39,7 @@ class VitFamily(Family):
     """See the module."""
 
     model_types = frozenset(LEADING)
+    leading: ClassVar[Mapping[str, int]] = LEADING
     phases = ENCODER
     sees_tokens = False
 
@@ -45,7 +49,7 @@ class VitFamily(Family):
         hidden, heads = file.whole("hidden_size", 2**16), file.whole("num_attention_heads", 2**12)
         file.multiple("hidden_size", hidden, "num_attention_heads", heads)
         norm = Norm(kind="layernorm", epsilon=file.number("layer_norm_eps", 1e-20, 1.0))
-        of = patches(file, leading=LEADING[kind], bias=True)
+        of = patches(file, leading=self.leading[kind], bias=True)
         bias = file.flag("qkv_bias", True)
         layer = Layer(
             attention=Attention(
