@@ -43,6 +43,8 @@ def test_a_llama_is_integers_from_its_ids_to_its_logits(graph: Graph) -> None:
     assert {"rmsnorm", "silu", "multiply", "rotary", "softmax"} <= kinds
     types = {one.kind: integers.tensors[one.output].dtype for one in integers.operators}
     assert types["silu"] is DType.INT32
+    parts = [one.attributes["part"] for one in integers.operators if one.kind == "multiply"]
+    assert parts == ["low", "high"] * 2
     assert types["multiply"] is types["rotary"] is types["rmsnorm"] is DType.INT8
 
 

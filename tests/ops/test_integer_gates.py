@@ -98,6 +98,21 @@ def test_multiply_equals_unbounded_integers(data: st.DataObject) -> None:
         for i in range(n)
     ]  # fmt: skip
     assert reference.multiply(inputs).tolist() == [expected]
+    whole = [
+        clip(
+            big_rescale(
+                clip(big_rescale(a[i], own[i], left[i]), limit) * clip(b[i], limit),
+                multiplier[i], shift[i],
+            ),
+            127 * 128 + 63,
+        )
+        for i in range(n)
+    ]  # fmt: skip
+    high, low = (reference.multiply(inputs, part) for part in ("high", "low"))
+    assert (high.dtype, low.dtype) == (np.dtype("int8"), np.dtype("int8"))
+    assert high.tolist() == [[big_round(Fraction(value, 128)) for value in whole]]
+    assert (128 * high.astype(np.int64) + low).tolist() == [whole]
+    assert -127 <= high.min() <= high.max() <= 127
 
 
 @settings(deadline=None)

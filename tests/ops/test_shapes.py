@@ -207,6 +207,7 @@ REFUSED: list[tuple[str, Shapes, Mapping[str, Any], Mapping[str, DType]]] = [
     ("multiply", {"a": (2, 3), "b": (2,)}, {}, {}),
     ("multiply", {"a": (3,), "b": (1, 3)}, {}, {}),
     ("multiply", {"a": (2, 3), "b": (2, 3)}, {}, {"a": INT8}),
+    ("multiply", {"a": (2, 3), "b": (2, 3)}, {"part": "left"}, {"a": INT8, "b": INT8}),
     ("silu", {"x": (2, 3)}, {"bits": 4}, {}),
     ("multiply", {"a": (2, 3), "b": (2, 3)}, {}, {"b": DType.FLOAT16}),
     ("position_embedding", {"table": (5, 4, 1), "ids": (2, 5)}, {}, {}),

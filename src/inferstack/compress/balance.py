@@ -31,11 +31,14 @@ calibration's. On 1,500 sentences the worst cosine is 0.909 at 1e-4, 0.957 at 0.
 ROW_FLOOR = 1e-3
 
 
-def balanced_scale(statistics: Statistics, readers: Sequence[Array], residual: bool) -> Scale:
+def balanced_scale(
+    statistics: Statistics, readers: Sequence[Array], residual: bool, levels: int = INT8_MAX
+) -> Scale:
     """The scale (channels,) of least predicted error over the exponents 0, 0.05 ... 1.
 
     unit_j ~ range_j^e / row_j^(1 - e), row_j the largest magnitude of row j over all readers, each
     relative to its own largest. readers: the weights (channels, n). residual: an add reads it too.
+    levels: the largest integer that an activation may become.
     """
     import numpy as np
 
@@ -43,11 +46,11 @@ def balanced_scale(statistics: Statistics, readers: Sequence[Array], residual: b
     reach = np.maximum(statistics.channel_absmax, REACH_FLOOR * absmax)
     rows = [np.abs(weight).max(axis=1) / np.abs(weight).max() for weight in readers if weight.any()]
     row = np.maximum(np.max(rows, axis=0), ROW_FLOOR) if rows else np.ones_like(reach)
-    best: Scale = reach / INT8_MAX
+    best: Scale = reach / levels
     least = np.inf
     for exponent in np.linspace(0, 1, EXPONENTS):
         unit = reach**exponent / row ** (1 - exponent)
-        scale = unit * (reach / unit).max() / INT8_MAX
+        scale = unit * (reach / unit).max() / levels
         error = predicted_error(scale, statistics.channel_square, readers, residual)
         if error < least:
             best, least = scale, error
@@ -67,9 +70,10 @@ def predicted_error(scale: Scale, square: Scale, readers: Sequence[Array], resid
     for weight in readers:
         folded = weight * scale[:, None]
         step = np.abs(folded).max(axis=0) / INT8_MAX
-        signal = float((square @ weight**2).sum())
+        power = np.einsum("jn,jn->j", weight, weight)
+        signal = float(square @ power)
         if signal > 0:
-            activation = float((rounding @ weight**2).sum())
+            activation = float(rounding @ power)
             weights = float((square / scale**2).sum() * (step**2).sum() / 12)
             total += (activation + weights) / signal
     return total

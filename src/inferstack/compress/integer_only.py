@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from inferstack.compress.calibration import Calibration
 from inferstack.compress.int8_float import dequantized
-from inferstack.compress.lowering import ARRAY_KINDS, Integer, Lowering, number
+from inferstack.compress.lowering import ARRAY_KINDS, Integer, Lowering, number, tensor_scale
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Graph, Operator, TensorRole
+from inferstack.ops.kernels.gates import PART_BITS, PARTS_MAX
 from inferstack.ops.kernels.positions import ANGLE_BITS
 from inferstack.ops.quantization import (
     EXP_SCALE,
@@ -57,7 +58,11 @@ class IntegerOnly:
 
 
 class _IntegerLowering(Lowering):
-    """One method per kind."""
+    """One method per kind. low: of products in two parts, the low ones; `integers` has the high."""
+
+    def __init__(self, graph: Graph, calibration: Calibration, name: str) -> None:
+        super().__init__(graph, calibration, name)
+        self.low: dict[str, str] = {}
 
     def lower(self, operator: Operator) -> None:
         """Add the integer form of an operator."""
@@ -67,6 +72,8 @@ class _IntegerLowering(Lowering):
             self.host(operator)
             return
         match operator.kind:
+            case "matmul" if operator.inputs["a"] in self.low:
+                self.matmul_of_parts(operator)
             case "matmul":
                 self.matmul(operator, narrow)
             case "attention_scores":
@@ -232,9 +239,49 @@ class _IntegerLowering(Lowering):
                 if value.scale.size > 1 or value.scale[0] != common[0]:
                     inputs |= self.tables(operator.name, value.scale / common, f"{slot}_")
             product *= float(common[0])
-        scale = self.channel_scale(operator.output)
+        if not self.in_parts(operator.output):
+            scale = self.channel_scale(operator.output)
+            inputs |= self.tables(operator.name, product / scale, "out_")
+            self.emit(operator, inputs, scale)
+            return
+        scale = self.channel_scale(operator.output, PARTS_MAX)
         inputs |= self.tables(operator.name, product / scale, "out_")
-        self.emit(operator, inputs, scale)
+        name = f"{operator.name}.low"
+        self.low[operator.output] = self.builder.add(
+            "multiply", name, inputs, {"part": "low"}, part=operator.part, scale=tensor_scale(scale)
+        )
+        self.emit(operator, inputs, scale * 2**PART_BITS, {"part": "high"})
+
+    def in_parts(self, product: str) -> bool:
+        """Whether a product is two int8: where only matmuls read it whose results stay int32."""
+        readers = self.graph.consumers(product)
+        return bool(readers) and all(
+            user.kind == "matmul"
+            and user.inputs["a"] == product
+            and not any(one.kind in ARRAY_KINDS for one in self.graph.consumers(user.output))
+            for user in readers
+        )
+
+    def matmul_of_parts(self, operator: Operator) -> None:
+        """Each part times the same weight; the low sum is brought to the high one's scale."""
+        import numpy as np
+
+        self.matmul(operator, requantize_output=False)
+        high = self.integers[operator.output]
+        made = self.builder.operators[-1]
+        name = f"{operator.name}.low"
+        inputs = {"a": self.low[operator.inputs["a"]], "b": made.inputs["b"]}
+        low = self.builder.add(
+            "matmul", name, inputs, made.attributes, part=operator.part,
+            scale=tensor_scale(high.scale / 2**PART_BITS),
+        )  # fmt: skip
+        name = f"{operator.name}.sum"
+        ratio = np.array([2.0**-PART_BITS])
+        inputs = {"a": high.tensor, "b": low, **self.tables(name, ratio, "b_")}
+        whole = self.builder.add(
+            "add", name, inputs, part=operator.part, scale=tensor_scale(high.scale)
+        )
+        self.integers[operator.output] = Integer(tensor=whole, dtype=DType.INT32, scale=high.scale)
 
     def product_scale(self, tensor: str) -> Scale:
         """The scale (1,) of 16 bits that a product takes."""

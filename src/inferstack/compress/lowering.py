@@ -172,11 +172,12 @@ class Lowering:
 
         return np.array([self.calibration.clip(tensor) / INT8_MAX])
 
-    def channel_scale(self, tensor: str) -> Scale:
-        """The scale of an int8 activation whose producer writes each channel by its own multiplier.
+    def channel_scale(self, tensor: str, levels: int = INT8_MAX) -> Scale:
+        """The scale of an activation whose producer writes each channel by its own multiplier.
 
         (channels,) where matmuls and residual adds read it, which take a unit per channel at no
-        cost; (1,) where anything else does. Readers of the float form have no say.
+        cost; (1,) where anything else does. Readers of the float form have no say. levels: the
+        largest integer, 127 of int8.
         """
         readers = []
         consumers = [user for user in self.graph.consumers(tensor) if self.takes_integers(user)]
@@ -187,7 +188,7 @@ class Lowering:
             elif user.kind not in PER_CHANNEL_READERS:
                 return self.activation_scale(tensor)
         residual = any(user.kind == "add" for user in consumers)
-        return balanced_scale(self.calibration.of(tensor), readers, residual)
+        return balanced_scale(self.calibration.of(tensor), readers, residual, levels)
 
     def takes_integers(self, user: Operator) -> bool:
         """Whether an operator reads the integer form of its operands."""

@@ -1,6 +1,7 @@
 """a * b, element by element, b broadcasting to a.
 
-Integer: int8, each side first brought to 16 bits where it has tables (docs/integer.md).
+Integer: int8, each side first brought to 16 bits where it has tables; or, with attribute part, one
+of the two int8 that make a product of 15 bits, 128 high + low (docs/integer.md).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class MultiplyRule(Rule):
         self, inputs: Mapping[str, Tensor], attributes: Mapping[str, Any]
     ) -> tuple[tuple[int, ...], DType]:
         """Shape and type of the result."""
-        a, b = inputs["a"], inputs["b"]
+        a, b, part = inputs["a"], inputs["b"], attributes.get("part", "whole")
+        self.need(part in ("whole", "high", "low"), a.name, part, "whole, high or low")
         ends = zip(reversed(a.shape), reversed(b.shape), strict=False)
         fits = len(b.shape) <= len(a.shape) and all(own in (1, onto) for onto, own in ends)
         self.need(fits, a.name, b.shape, f"broadcasts to {a.shape}")
@@ -70,7 +72,7 @@ class MultiplyRule(Rule):
         """Exact."""
         from inferstack.ops.kernels import reference
 
-        return reference.multiply(inputs)
+        return reference.multiply(inputs, str(attributes.get("part", "whole")))
 
 
 RULE = MultiplyRule()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferstack.core.compiled import compiled
-from inferstack.ops.kernels.integer import i_exp, rescale
+from inferstack.ops.kernels.integer import i_exp, rescale, saturate_int8
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 INT16_MAX = 2**15 - 1
+PART_BITS = 7
+PARTS_MAX = 127 * 128 + 63
+"""The largest value that two parts of int8 make together."""
 SIGMOID_BITS = 16
 """Bits after the binary point of a sigmoid."""
 GATE_INPUT_MAX = 2**26
@@ -76,16 +79,29 @@ def silu_rows(
 
 
 @compiled
+def high_part(q: int) -> int:
+    """The nearest multiple of 128, halves up, over 128; |q| <= 127 * 128 + 63 gives at most 127."""
+    return (q + (1 << (PART_BITS - 1))) >> PART_BITS
+
+
+@compiled
 def multiply_rows(
-    a: Array, b: Array, out_multiplier: Array, out_shift: Array, limit: int, out: Array
+    a: Array, b: Array, out_multiplier: Array, out_shift: Array, part: int, out: Array
 ) -> None:
-    """a, b (rows, n), clipped to 16 bits each -> out (rows, n), clipped to +-limit.
+    """a, b (rows, n), clipped to 16 bits each -> out (rows, n) int8.
 
     The product is under 2^30, what `rescale` takes. out_multiplier, out_shift: (n,) or (1,).
+    part 0: the product, clipped to +-127. Otherwise it has 15 bits, v = 128 high + low with low
+    in [-64, 63]: part 1 is high, part 2 low.
     """
     table = 0 if out_multiplier.shape[0] == 1 else 1
     for r in range(a.shape[0]):
         for i in range(a.shape[1]):
             product = clipped(a[r, i], INT16_MAX) * clipped(b[r, i], INT16_MAX)
             value = rescale(product, out_multiplier[i * table], out_shift[i * table])
-            out[r, i] = clipped(value, limit)
+            if part == 0:
+                out[r, i] = saturate_int8(value)
+            else:
+                value = clipped(value, PARTS_MAX)
+                high = high_part(value)
+                out[r, i] = high if part == 1 else value - (high << PART_BITS)

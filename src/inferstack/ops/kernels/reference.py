@@ -132,7 +132,11 @@ def silu(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
     return out.astype(np.int8 if limit == INT8_MAX else np.int32).reshape(inputs["x"].shape)
 
 
-def multiply(inputs: Inputs) -> Array:
+PARTS = {"whole": 0, "high": 1, "low": 2}
+"""What a product keeps of itself, as its kernel is told."""
+
+
+def multiply(inputs: Inputs, part: str = "whole") -> Array:
     """int8 of a * b, each first brought to 16 bits where it has tables; b broadcasts to a."""
     shape = inputs["a"].shape
     sides = [
@@ -140,7 +144,7 @@ def multiply(inputs: Inputs) -> Array:
     ]
     out = np.empty(sides[0].shape, dtype=np.int8)
     left, right = (np.ascontiguousarray(side) for side in sides)
-    gates.multiply_rows(left, right, *_tables(inputs, "out_"), INT8_MAX, out)
+    gates.multiply_rows(left, right, *_tables(inputs, "out_"), PARTS[part], out)
     return out.reshape(shape)
 
 
