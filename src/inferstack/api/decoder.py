@@ -76,13 +76,11 @@ class Decoder(Writer):
         """
         from inferstack.api.perplexity import Perplexity
         from inferstack.generate.perplexity import perplexity
-        from inferstack.models.data_files import LARGEST_TEXT_BYTES, text_of
         from inferstack.models.scenario import check_size
 
         if max_tokens is not None:
             check_size("--max-tokens", max_tokens)
-        content = text_of(text, LARGEST_TEXT_BYTES) if isinstance(text, Path) else text
-        ids = self.tokenizer.encode(content)[:max_tokens]
+        ids = self.tokenizer.encode(whole_text(text))[:max_tokens]
         found = perplexity(self.runner, ids, window=window, stride=stride, progress=progress)
         return Perplexity(model=self.name, **asdict(found))
 
@@ -91,10 +89,29 @@ class Decoder(Writer):
         return f"<Decoder {self.name}: {of.depth} layers, {of.vocabulary:,} words>"
 
 
-def loaded_decoder(place: Path | GgufModel) -> Decoder:
-    """The checkpoint in a folder or a GGUF file as it is, in float32. Raises CheckpointError."""
+def loaded_decoder(
+    place: Path | GgufModel, calibrate: str | Path | None = None, progress: Progress = silent
+) -> Decoder:
+    """The checkpoint in a folder or a GGUF file as it is, in float32; or in integers, with ranges
+    from the text `calibrate`. Raises CheckpointError, DataError, InputError."""
     from inferstack.generate.runner import Runner
     from inferstack.models.decoder_checkpoint import load_decoder
 
     found = load_decoder(place)
+    if calibrate is not None:
+        from inferstack.generate.integers import integer_graph
+
+        text = whole_text(calibrate)
+        return Decoder(
+            found.name,
+            Runner(integer_graph(place, found, text, progress), found.description),
+            found.tokenizer,
+        )
     return Decoder(found.name, Runner(found.graph, found.description), found.tokenizer)
+
+
+def whole_text(text: str | Path) -> str:
+    """A text, or that of the file at a Path. Raises DataError."""
+    from inferstack.models.data_files import LARGEST_TEXT_BYTES, text_of
+
+    return text_of(text, LARGEST_TEXT_BYTES) if isinstance(text, Path) else text

@@ -242,23 +242,28 @@ class Model(Shown):
 
         return float_encoder(self._checkpoint(), whole("--seq-len", seq_len))
 
-    def decoder(self) -> Decoder:
-        """The checkpoint of a decoder, ready to run on texts. Raises CheckpointError."""
+    def decoder(
+        self, calibrate: str | Path | None = None, *, progress: Progress = silent
+    ) -> Decoder:
+        """The checkpoint of a decoder, ready to run on texts; in integers alone where a text, or
+        the file at a Path, gives their ranges. Raises CheckpointError, InputError."""
         from inferstack.api.decoder import loaded_decoder
 
-        return loaded_decoder(self._found.gguf or self._checkpoint())
+        return loaded_decoder(self._found.gguf or self._checkpoint(), calibrate, progress)
 
-    def writer(self) -> Writer:
-        """The checkpoint of a decoder or an encoder-decoder, ready to write texts. Raises
-        CheckpointError."""
+    def writer(self, calibrate: str | Path | None = None, *, progress: Progress = silent) -> Writer:
+        """The checkpoint of a decoder or an encoder-decoder, ready to write texts. calibrate: of a
+        decoder, see `decoder`. Raises CheckpointError, InputError."""
         from inferstack.api.text_to_text import loaded_text_to_text
         from inferstack.models.gguf_file import is_gguf
         from inferstack.models.two_stacks import is_two_stacks
 
         folder = self._checkpoint()
         if not is_gguf(folder) and is_two_stacks(folder):
+            if calibrate is not None:
+                raise InputError("--calibrate", f"{self.name} has two stacks, which run in float32")
             return loaded_text_to_text(folder)
-        return self.decoder()
+        return self.decoder(calibrate, progress=progress)
 
     def generate(self, prompt: str, **how: Unpack[Writing]) -> str:
         """What the model writes; see `Writer.stream`. `writer` keeps the model for several."""

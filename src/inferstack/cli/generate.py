@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,10 @@ def register(app: typer.Typer) -> None:
         chat: Annotated[
             bool, typer.Option("--chat", help="The prompt is a message, in the model's template.")
         ] = False,
+        calibrate: Annotated[
+            Path | None,
+            typer.Option(metavar="FILE", help="Run in integers, with the ranges of this text."),
+        ] = None,
         source_language: Annotated[
             str | None,
             typer.Option(metavar="TOKEN", help="Of a translator: what the prompt is written in."),
@@ -60,26 +65,25 @@ def register(app: typer.Typer) -> None:
         \b
         Examples:
           inferstack generate path/to/llama --prompt "Once upon a time" --max-tokens 64
+          inferstack generate path/to/llama --prompt "Once upon a time" --calibrate text.txt
           inferstack generate path/to/nllb --prompt "A cat sat." --target-language fra_Latn
         """
         import inferstack as ist
 
         session = session_of(context)
-        written = (
-            ist.load(model)
-            .writer()
-            .stream(
-                prompt,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                seed=seed,
-                stop=stop or (),
-                chat=chat,
-                source_language=source_language,
-                target_language=target_language,
-            )
+        with session.progress() as progress:
+            writer = ist.load(model).writer(calibrate, progress=progress)
+        written = writer.stream(
+            prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop=stop or (),
+            chat=chat,
+            source_language=source_language,
+            target_language=target_language,
         )
         start = time.perf_counter()
         try:

@@ -36,6 +36,10 @@ def register(app: typer.Typer) -> None:
         max_tokens: Annotated[
             int | None, typer.Option(help="Only the first tokens.  [default: all]")
         ] = None,
+        calibrate: Annotated[
+            Path | None,
+            typer.Option(metavar="FILE", help="Run in integers, with the ranges of this text."),
+        ] = None,
         form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     ) -> None:
         """Measure how well a decoder predicts a text: its perplexity.
@@ -45,8 +49,8 @@ def register(app: typer.Typer) -> None:
         import inferstack as ist
 
         session = session_of(context)
-        decoder = ist.load(model).decoder()
         with session.progress() as progress:
+            decoder = ist.load(model).decoder(calibrate, progress=progress)
             found = decoder.perplexity(
                 data, window=window, stride=stride, max_tokens=max_tokens, progress=progress
             )

@@ -8,6 +8,7 @@ Source: I-BERT, Kim et al. 2021, arXiv:2101.01321.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from inferstack.ops.quantization import (
     layernorm_tables,
     quantize,
 )
-from inferstack.ops.rotary import cosine_sine
+from inferstack.ops.rotary import cosine_sine, integer_angles
 from inferstack.ops.rows import row_width
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class _IntegerLowering(Lowering):
     def lower(self, operator: Operator) -> None:
         """Add the integer form of an operator."""
         consumers = self.graph.consumers(operator.output)
-        narrow = any(user.kind in ARRAY_KINDS for user in consumers)
+        narrow = any(user.kind in ARRAY_KINDS | {"append_cache"} for user in consumers)
         if any(self.is_made_in_float(name) for name in operator.inputs.values()):
             self.host(operator)
             return
@@ -82,6 +83,8 @@ class _IntegerLowering(Lowering):
                 self.attention_context(operator, narrow)
             case "embedding" | "position_embedding":
                 self.embedding(operator)
+            case "append_cache":
+                self.append_cache(operator)
             case "add":
                 self.add(operator)
             case "layernorm":
@@ -126,6 +129,14 @@ class _IntegerLowering(Lowering):
         )
         inputs = {"table": name, "ids": self.floats[operator.inputs["ids"]]}
         self.emit(operator, inputs, scale, dict(operator.attributes))
+
+    def append_cache(self, operator: Operator) -> None:
+        """The new rows as they are: the cache holds int8 at their scale."""
+        x = self.int8(operator, "x")
+        name = operator.inputs["cache"]
+        cache = dataclasses.replace(self.builder.tensors[name], dtype=DType.INT8)
+        self.builder.tensors[name] = dataclasses.replace(cache, scale=tensor_scale(x.scale))
+        self.emit(operator, {"cache": name, "x": x.tensor}, x.scale)
 
     def add(self, operator: Operator) -> None:
         """int32 at the scale of the int32 operand; of two int8, 16 bits below the larger scale."""
@@ -291,7 +302,6 @@ class _IntegerLowering(Lowering):
 
     def rotary(self, operator: Operator) -> None:
         """int32 (or int8) -> int8; cosines and sines are integer tables."""
-        import numpy as np
 
         x = self.integer(operator, "x")
         common = self.product_scale(operator.inputs["x"])
@@ -304,7 +314,7 @@ class _IntegerLowering(Lowering):
         for slot, table in zip(
             ("cosine", "sine"), cosine_sine(first, tokens, each, attributes), strict=True
         ):
-            values = np.rint(table[:, 0] * 2**ANGLE_BITS).astype(np.int64)
+            values = integer_angles(table)
             inputs[slot] = self.static(f"rotary.{slot}", values, DType.INT32, TensorRole.CONSTANT)
         self.emit(operator, inputs, scale, dict(operator.attributes))
 

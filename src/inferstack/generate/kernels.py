@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from inferstack.core.compiled import compiled_sums
+import numpy as np
+
+from inferstack.core.compiled import compiled, compiled_sums
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,6 +25,16 @@ def multiply_rows(rows: Array, x: Array, out: Array) -> None:
         total = out.dtype.type(0)
         for k in range(rows.shape[1]):
             total += rows[j, k] * x[k]
+        out[j] = total
+
+
+@compiled
+def multiply_integer_rows(rows: Array, x: Array, out: Array) -> None:
+    """rows (n, k) int8, x (k,) int8 -> out (n,) int32, exact for k under 2^17."""
+    for j in range(rows.shape[0]):
+        total = np.int32(0)
+        for k in range(rows.shape[1]):
+            total += np.int32(np.int16(rows[j, k]) * np.int16(x[k]))
         out[j] = total
 
 

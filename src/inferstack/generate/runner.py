@@ -50,10 +50,11 @@ class Runner:
             name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None
         }
         self._caches = {
-            name: tensor.shape[2]
+            name: (tensor.shape[2], tensor.dtype.numpy())
             for name, tensor in graph.tensors.items()
             if tensor.role is TensorRole.CACHE and CROSS not in name
         }
+        self._logits = LOGITS if LOGITS in graph.outputs else graph.outputs[-1]
         self._plan = self._planned(graph)
         in_steps = {
             operator.inputs["b"] for operator in graph.operators if operator.kind == "matmul"
@@ -83,8 +84,8 @@ class Runner:
                 got=f"{capacity:,} tokens, prompt included", need=f"at most {longest:,}",
             )  # fmt: skip
         caches = {
-            name: np.zeros((1, capacity, width), dtype=np.float32)
-            for name, width in self._caches.items()
+            name: np.zeros((1, capacity, width), dtype=dtype)
+            for name, (width, dtype) in self._caches.items()
         }
         return Sequence(self, capacity, caches, given or {})
 
@@ -100,7 +101,7 @@ class Runner:
                 values[planned.output] = planned.step(values, now)
                 for name in planned.dropped:
                     values.pop(name, None)
-        logits: Array = values[LOGITS][0]
+        logits: Array = values[self._logits][0]
         if not np.isfinite(logits).all():
             hint = "the weights are too large for float32"
             raise InputError("generation", "the logits are not finite", hint=hint)
@@ -120,9 +121,9 @@ class Runner:
             taken = tuple(chain) or (operator,)
             read = tuple(name for one in taken for name in one.inputs.values())
             step = (
-                steps.attention_step(chain, self._constants, context)
+                steps.attention_step(graph, chain, self._constants, context)
                 if chain
-                else self._step(operator, context)
+                else self._step(graph, operator, context)
             )
             made.append((step, taken[-1], read))
             index += len(taken)
@@ -140,17 +141,20 @@ class Runner:
             for at, (step, operator, read) in enumerate(made)
         ]
 
-    def _step(self, operator: Operator, context: int) -> Step:
+    def _step(self, graph: Graph, operator: Operator, context: int) -> Step:
         made: Step | None = None
-        if operator.kind == "matmul" and operator.inputs["b"] in self._constants:
+        integers = graph.result(operator).dtype.is_integer
+        if operator.kind == "matmul" and integers:
+            made = steps.integer_matmul_step(operator, self._constants)
+        elif operator.kind == "matmul" and operator.inputs["b"] in self._constants:
             made = steps.matmul_step(operator, self._constants)
-        elif operator.kind == "rmsnorm":
+        elif operator.kind == "rmsnorm" and not integers:
             made = steps.rms_norm_step(operator, self._constants)
         elif operator.kind == "append_cache":
             made = steps.append_step(operator)
         elif operator.kind == "rotary":
             made = steps.rotary_step(operator, self._frequencies(operator))
-        return made or steps.reference_step(operator, context)
+        return made or steps.reference_step(graph, operator, context)
 
     def _frequencies(self, operator: Operator) -> Frequencies | None:
         """Those of the operator, or of its layer's description where they follow the length."""

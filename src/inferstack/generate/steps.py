@@ -16,8 +16,9 @@ import numpy.typing as npt
 from inferstack.generate import kernels
 from inferstack.ir.graph import Graph, Operator
 from inferstack.ops.alibi import alibi_slopes
+from inferstack.ops.kernels import reference
 from inferstack.ops.registry import rule_for
-from inferstack.ops.rotary import cosine_sine, turned_by
+from inferstack.ops.rotary import cosine_sine, integer_angles, turned_by
 
 Array = npt.NDArray[Any]
 Values = dict[str, Array]
@@ -48,9 +49,12 @@ Frequencies = Callable[[int], tuple[float, ...]]
 """The angles per position of a rotary operator, for a sequence of that many tokens."""
 
 
-def reference_step(operator: Operator, context: int) -> Step:
-    """Its reference; `first` moves on with the position. context: that of the graph."""
+def reference_step(graph: Graph, operator: Operator, context: int) -> Step:
+    """Its reference, of integers where it has them; `first` moves on with the position. context:
+    that of the graph."""
     rule = rule_for(operator)
+    integers = rule.is_integer(graph.operands(operator), graph.result(operator))
+    reference = rule.integer_reference if integers else rule.reference
     attributes: Attributes = operator.attributes
     slots = tuple(operator.inputs.items())
     first = attributes.get("first")
@@ -59,8 +63,8 @@ def reference_step(operator: Operator, context: int) -> Step:
     def run(values: Values, now: Now) -> Array:
         inputs = {slot: values[name] for slot, name in slots}
         if skipped is None:
-            return rule.reference(inputs, attributes)
-        return rule.reference(inputs, {**attributes, "first": skipped + now.position})
+            return reference(inputs, attributes)
+        return reference(inputs, {**attributes, "first": skipped + now.position})
 
     return run
 
@@ -83,6 +87,24 @@ def matmul_step(operator: Operator, constants: Values) -> Step:
         if bias is not None:
             product += bias
         return product
+
+    return run
+
+
+def integer_matmul_step(operator: Operator, constants: Values) -> Step:
+    """int8 weights as (outputs, inputs), once; exact, as the reference is."""
+    names = {slot: name for slot, name in operator.inputs.items() if slot != "b"}
+    weight = constants[operator.inputs["b"]]
+    rows = np.ascontiguousarray(weight if operator.attributes.get("transpose_b") else weight.T)
+
+    def run(values: Values, now: Now) -> Array:
+        inputs = {slot: values[name] for slot, name in names.items()}
+        x = inputs["a"]
+        if x.size != rows.shape[1]:
+            return reference.matmul({**inputs, "b": rows}, transpose_b=True)
+        product = np.empty((*x.shape[:-1], len(rows)), dtype=np.int32)
+        kernels.multiply_integer_rows(rows, x.reshape(-1), product.reshape(-1))
+        return reference.finished(product, inputs)
 
     return run
 
@@ -121,7 +143,7 @@ def rotary_step(operator: Operator, frequencies: Frequencies | None) -> Step:
 
     frequencies: where the operator's attributes give some, which may depend on the length.
     """
-    name = operator.inputs["x"]
+    name, integers = operator.inputs["x"], "cosine" in operator.inputs
     says: dict[str, Any] = dict(operator.attributes)
     heads = int(says["heads"])
     shared = (says["theta"], says.get("amplitude"), says.get("turned"))
@@ -134,8 +156,15 @@ def rotary_step(operator: Operator, frequencies: Frequencies | None) -> Step:
         if key not in now.angles:
             asked = says if steps is None else {**says, "frequencies": steps}
             cosine, sine = cosine_sine(now.position, now.tokens, width, asked)
-            now.angles[key] = (cosine.astype(x.dtype), sine.astype(x.dtype))
-        return turned_by(x, *now.angles[key], says)
+            if integers:
+                now.angles[key] = (integer_angles(cosine), integer_angles(sine))
+            else:
+                now.angles[key] = (cosine.astype(x.dtype), sine.astype(x.dtype))
+        cosine, sine = now.angles[key]
+        if not integers:
+            return turned_by(x, cosine, sine, says)
+        inputs = {slot: values[name] for slot, name in operator.inputs.items()}
+        return reference.rotary({**inputs, "cosine": cosine, "sine": sine}, says)
 
     return run
 
@@ -143,6 +172,8 @@ def rotary_step(operator: Operator, frequencies: Frequencies | None) -> Step:
 def attention_chain(graph: Graph, index: int) -> Sequence[Operator]:
     """The operators from the scores at `index` to their context, if one kernel does them all."""
     chain = [graph.operators[index]]
+    if graph.result(chain[0]).dtype.is_integer:
+        return ()
     for operator in graph.operators[index + 1 :]:
         slot = "probabilities" if operator.kind == "attention_context" else "x"
         last = chain[-1].output
@@ -161,7 +192,9 @@ def attention_chain(graph: Graph, index: int) -> Sequence[Operator]:
     return ()
 
 
-def attention_step(chain: Sequence[Operator], constants: Values, context: int) -> Step:
+def attention_step(
+    graph: Graph, chain: Sequence[Operator], constants: Values, context: int
+) -> Step:
     """One kernel for one token; the references one after the other for several."""
     by_kind = {operator.kind: operator for operator in chain}
     scores, last = chain[0], chain[-1]
@@ -179,7 +212,7 @@ def attention_step(chain: Sequence[Operator], constants: Values, context: int) -
     sinks = np.full(len(slopes), -np.inf, dtype=np.float32)
     if "sinks" in by_kind["softmax"].inputs:
         sinks[:] = constants[by_kind["softmax"].inputs["sinks"]]
-    several = [(operator.output, reference_step(operator, context)) for operator in chain]
+    several = [(operator.output, reference_step(graph, operator, context)) for operator in chain]
 
     def run(values: Values, now: Now) -> Array:
         if now.tokens > 1:

@@ -110,6 +110,16 @@ def cosine_sine(
     return amplitude * np.cos(angles), amplitude * np.sin(angles)
 
 
+def integer_angles(table: Array) -> Array:
+    """A table of `cosine_sine` as (tokens, pairs) integers, 14 bits after the binary point."""
+    import numpy as np
+
+    from inferstack.ops.kernels.positions import ANGLE_BITS
+
+    rounded: Array = np.rint(table[:, 0] * 2**ANGLE_BITS).astype(np.int32)
+    return rounded
+
+
 def turned_by(x: Array, cosine: Array, sine: Array, attributes: Mapping[str, Any]) -> Array:
     """x with its pairs turned by the angles of `cosine_sine`."""
     import numpy as np

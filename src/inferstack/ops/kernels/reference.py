@@ -36,7 +36,12 @@ def add(inputs: Inputs) -> Array:
 def matmul(inputs: Inputs, transpose_b: bool) -> Array:
     """int32 a @ b + bias, or int8 of it with `multiplier` and `shift`."""
     b = inputs["b"].T if transpose_b else inputs["b"]
-    return narrowed(_biased(arrays.matmul_int8(inputs["a"], b), inputs.get("bias")), inputs)
+    return finished(arrays.matmul_int8(inputs["a"], b), inputs)
+
+
+def finished(accumulator: Array, inputs: Inputs) -> Array:
+    """What a matmul hands on of its int32 sums: with the bias, and int8 where there are tables."""
+    return narrowed(_biased(accumulator, inputs.get("bias")), inputs)
 
 
 def attention_scores(inputs: Inputs, heads: int, kv_heads: int) -> Array:
