@@ -13,4 +13,14 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "least = offset + sum(c * (extent - 1) for c, extent in terms if c < 0)",
         "0 -> 1",
     ): "a coefficient of 0 adds nothing",
+    (
+        "ops/spread_batch.py",
+        'return max(rows // 2 - like[1], 0) if attributes.get("near", False) else 0',
+        "attributes.get(\"near\", False) -> (attributes.get('near'))",
+    ): "None is as false as False",
+    (
+        "cost/programs/steps.py",
+        "trips, last = np.empty(3, dtype=np.int64), np.empty(3, dtype=np.int64)",
+        "np.empty(3, dtype=np.int64) -> (np.empty(3))",
+    ): "trips and sizes are the same whole numbers in floating point",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -44,6 +45,15 @@ def test_several_processes_find_what_one_finds(tmp_path: Path) -> None:
     later = Searcher("edp", store=store, budget_s=0.0)
     assert [later(wanted, MACHINE) for wanted in WANTED] == [alone(w, MACHINE) for w in WANTED]
     assert later.unproven == 0
+
+
+def test_a_searching_process_leaves_interrupts_to_the_first() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        module._leave_interrupts()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from inferstack.mapping.nest import Loop, Mapping, Store
 from inferstack.ops import quantization
 from inferstack.simulate import isa
 from inferstack.simulate.run import lower, simulate_graph
+from inferstack.simulate.tables import Tables
 
 from .conftest import Maker, mapping, sized
 
@@ -49,6 +51,18 @@ def test_matmul_of_odd_sizes(
     assert (spilled == 0) == innermost
     if order == "kmn":
         assert spilled == 2 * 37 * 53 * 4
+
+
+def test_a_table_without_values_is_refused() -> None:
+    make = Maker(1)
+    make.matmul(make.input("x", 16, 16), 16, 16, requantize=True)
+    graph = make.builder.build(("y",))
+    (operator,) = graph.operators
+    name = operator.inputs["multiplier"]
+    bare = replace(graph.tensors[name], data=None)
+    graph = replace(graph, tensors={**graph.tensors, name: bare})
+    with pytest.raises(InputError, match=f"operator y: the table {name} has no values"):
+        Tables(graph).rescale(operator, "")
 
 
 @pytest.mark.parametrize("seed", range(8))
