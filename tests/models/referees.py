@@ -296,7 +296,10 @@ REFEREES = (
 
 def _inside(model_type: str, text: str, *unread: str, **more: Any) -> Referee:
     """A decoder of text beside a tower that sees."""
-    tower = {**SIZES, "depth": 2, "out_hidden_size": 32, "image_size": 28, "patch_size": 14}
+    tower = {
+        **SIZES, "depth": 2, "out_hidden_size": 32, "image_size": 28, "patch_size": 14,
+        "embed_dim": 32, "num_heads": 4,
+    }  # fmt: skip
     return Referee(
         model_type=model_type,
         more={"text_config": {"model_type": text, **GROUPED, **more}, "vision_config": tower},
@@ -345,7 +348,9 @@ def _t5(model_type: str, note: str = "", **more: Any) -> Referee:
 TWO_STACKS = (
     _t5("t5"),
     _t5("t5", "gated", feed_forward_proj="gated-gelu"),
+    _t5("t5", "not scaled", tie_word_embeddings=False),
     _t5("mt5"),
+    _t5("umt5"),
     _both("bart"),
     _both("bart", "scaled words", scale_embedding=True),
     _both("mbart"),

@@ -152,8 +152,8 @@ class AttentionBlock(RelativeBlock):
             scale = {} if of.alibi_scale == 1.0 else {"scale": of.alibi_scale}
             scores = self.add("alibi", f"{name}.alibi", {"x": scores}, scale)
         if of.buckets is not None:
-            # One table serves all layers.
-            table = self.weight("position_bias", of.buckets.count, of.heads)
+            kept = f"{name}.position_table" if of.buckets.each else "position_bias"
+            table = self.weight(kept, of.buckets.count, of.heads)
             says = {"longest": of.buckets.longest, "both_ways": of.buckets.both_ways}
             inputs = {"x": scores, "table": table}
             scores = self.add("position_bias", f"{name}.position_bias", inputs, says)

@@ -48,11 +48,13 @@ class Norm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buckets:
-    """Relative positions as a learned number for each head and bucket of distance (T5, MPNet)."""
+    """Relative positions as a learned number for each head and bucket of distance (T5, MPNet).
+    each: every layer has a table of its own (UMT5)."""
 
     count: int
     longest: int
     both_ways: bool
+    each: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

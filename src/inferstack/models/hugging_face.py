@@ -15,6 +15,7 @@ from inferstack.core.errors import CheckpointError, UnknownNameError
 from inferstack.core.foreign import recognised
 from inferstack.core.text import LONGEST_SHOWN, printable
 from inferstack.ir.graph import Graph
+from inferstack.models.alone import part_of
 from inferstack.models.architecture import (
     Architecture,
     HuggingFaceForm,
@@ -170,7 +171,7 @@ def architecture_in(where: str, content: dict[str, object]) -> tuple[Architectur
     if model_type in OUTER:
         architecture, form = _reader(f"{where}, text_config", inner_type(where, content))
         return architecture, TextPart(form)
-    return _reader(where, model_type)
+    return part_of(content, *_reader(where, model_type))
 
 
 def _reader(where: str, model_type: str) -> tuple[Architecture, HuggingFaceForm]:

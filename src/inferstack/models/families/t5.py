@@ -1,7 +1,8 @@
 """T5 and its relatives: pre-norm stacks with relative positions in buckets, and no biases.
 
 Source: Raffel et al. 2020, arXiv:1910.10683; Xue et al. 2020, arXiv:2010.11934 (mT5); Chung et al.
-2022, arXiv:2210.11416 (Flan-T5); where they leave room, transformers, models/t5 and mt5.
+2022, arXiv:2210.11416 (Flan-T5); Chung et al. 2023, arXiv:2304.09151 (UMT5); where they leave room,
+transformers, models/t5, mt5 and umt5.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from inferstack.models.reading import ACTIVATIONS, LONGEST_SEQUENCE
 class T5Family(EncoderDecoderFamily):
     """See the module."""
 
-    model_types = frozenset({"t5", "mt5"})
+    model_types = frozenset({"t5", "mt5", "umt5"})
 
     def describe(self, file: ConfigFile) -> EncoderDecoder:
         """See `EncoderDecoderFamily`."""
@@ -40,12 +41,15 @@ class T5Family(EncoderDecoderFamily):
             count=file.whole_or("relative_attention_num_buckets", 32, 2**16, least=4),
             longest=file.whole_or("relative_attention_max_distance", 128, 2**24),
             both_ways=True,
+            each=kind == "umt5",
         )
         own = Attention(heads=heads, kv_heads=heads, width=width, scale=1.0, buckets=buckets)
         layer = Layer(attention=own, feed_forward=_feed_forward(file), norm=norm)
         depth = file.whole("num_layers", 2**10)
         vocabulary = file.whole("vocab_size", 2**24)
         tied = file.flag("tie_word_embeddings", True)
+        # transformers 5 ties all words and heads, and keeps here what an untied config meant.
+        scaled = kind != "mt5" and file.flag("scale_decoder_outputs", tied)
         encoder = Description(
             vocabulary=vocabulary,
             hidden=hidden,
@@ -60,7 +64,7 @@ class T5Family(EncoderDecoderFamily):
             encoder,
             layers=(layer,) * file.whole_or("num_decoder_layers", depth, 2**10),
             causal=True,
-            head=Head(tied=tied, scale=hidden**-0.5 if tied and kind == "t5" else None),
+            head=Head(tied=tied, scale=hidden**-0.5 if scaled else None),
         )
         return EncoderDecoder(encoder=encoder, decoder=decoder)
 
@@ -100,11 +104,15 @@ def _names(stack: str, last: int, *, gated: bool) -> Names:
     }
     for slot, letter in (("query", "q"), ("key", "k"), ("value", "v"), ("output", "o")):
         modules |= {slot: f"{own}.{letter}", f"cross_{slot}": f"{cross}.{letter}"}
-    bias = f"{stack}.block.0.{own}.relative_attention_bias.weight"
+    bias = f"{own}.relative_attention_bias.weight"
     return Names(
         layer=f"{stack}.block.{{n}}",
         modules=modules,
-        tables={"embedding.word": "shared.weight", "position_bias": bias},
+        tables={
+            "embedding.word": "shared.weight",
+            "position_bias": f"{stack}.block.0.{bias}",
+            "position_table": bias,
+        },
         others={"final_norm": f"{stack}.final_layer_norm", "head": "lm_head"},
     )
 
