@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from tests.pinned import Pins
 
 from inferstack.core.dtypes import DType
 from inferstack.core.errors import InputError
@@ -237,6 +238,17 @@ def test_what_each_rule_refuses(
 ) -> None:
     with pytest.raises(InputError, match=f"{kind} does not apply"):
         rules()[kind].infer(tensors(shapes, types), attributes)
+
+
+def test_what_each_rule_says_where_it_refuses(pinned: Pins) -> None:
+    said = {}
+    for kind, shapes, attributes, types in REFUSED:
+        with pytest.raises(InputError) as caught:
+            rules()[kind].infer(tensors(shapes, types), attributes)
+        case = ", ".join(f"{slot} {types.get(slot, FLOAT).value} {s}" for slot, s in shapes.items())
+        said[f"{kind}: {case} {dict(attributes)}"] = str(caught.value)
+    assert len(said) == len(REFUSED)
+    pinned("refused_operands", said)
 
 
 COUNTED = {
