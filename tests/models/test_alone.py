@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 import inferstack as ist
+from inferstack.compress.accuracy import embed
 from inferstack.core.errors import CheckpointError
 from inferstack.models.decoder_checkpoint import load_decoder
-from inferstack.models.hugging_face import load_graph
+from inferstack.models.hugging_face import load_checkpoint, load_graph
 from inferstack.models.scenario import Scenario
 from inferstack.ops.execute import execute
+from inferstack.testing.checkpoints import word_tokenizer
 
 from .dense_decoders import GROUPED, VOCABULARY
 from .referees import TWO_STACKS, Referee, saved
@@ -60,6 +62,34 @@ def test_a_decoder_without_its_head_has_none(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, hidden_state(model), rtol=1e-4, atol=1e-4)
     with pytest.raises(CheckpointError, match="no model that continues a text"):
         load_decoder(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_decoder_with_a_pooling_makes_vectors_of_sentences(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    model = saved(Referee(model_type="qwen3", more=GROUPED), tmp_path)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(word_tokenizer()), encoding="utf-8")
+    (tmp_path / "1_Pooling").mkdir()
+    said = {"word_embedding_dimension": 32, "pooling_mode_lasttoken": True}
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    modules = [{"path": p, "type": f"sentence_transformers.models.{k}"} for p, k in kinds.items()]
+    (tmp_path / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+
+    ours = load_checkpoint(tmp_path, seq_len=TOKENS)
+    arrays = ours.tokenizer.encode(["the cat sat", "the dog ran very far and sat on the mat"])
+    with torch.no_grad():
+        hidden = model.model(
+            torch.from_numpy(arrays["ids"]), attention_mask=torch.from_numpy(arrays["mask"])
+        ).last_hidden_state.numpy()
+    last = arrays["mask"].sum(axis=1) - 1
+    assert sorted(last) == [4, TOKENS - 1]
+    np.testing.assert_allclose(
+        embed(ours.graph, arrays), hidden[np.arange(2), last], rtol=1e-4, atol=1e-4
+    )
+    assert ist.load(tmp_path).tasks == ("encode",)
+    assert weight_elements(tmp_path) == sum(p.numel() for p in model.model.parameters())
+    assert ist.load(tmp_path).count(TOKENS, mask="causal").flops > 0
 
 
 def test_a_head_that_is_the_table_of_words_stays(tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ class Analysis:
 
 def is_causal(model: Model) -> bool:
     """Whether its tokens attend only to earlier ones and themselves."""
-    return Phase.DECODE in model.architecture.phases
+    decodes = Phase.DECODE in model.architecture.phases
+    return decodes or bool(getattr(model.config, "causal", False))
 
 
 def check_mask(model: Model, mask: Mask | None) -> None:

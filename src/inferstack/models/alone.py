@@ -2,7 +2,7 @@
 
 The encoder of an encoder-decoder ("T5EncoderModel"), and a decoder without its head
 ("MistralModel", "Qwen2ForSequenceClassification"). A head that is the table of words stays: it is
-there either way.
+there either way. A decoder whose folder has modules.json makes vectors of sentences.
 """
 
 from __future__ import annotations
@@ -126,3 +126,17 @@ class EncoderAlone:
             unrolled=unrolled,
             beyond_positions=beyond_positions,
         )
+
+
+class SentencesAtOnce(EncoderAlone):
+    """A decoder that sees all tokens of a sentence at once, and has no use for a head."""
+
+    def read_config(self, where: str, content: Mapping[str, object]) -> Any:
+        """Of the stack."""
+        whole = self.form.read_config(where, content)
+        assert isinstance(whole, Description), "a model of one stack"
+        return replace(whole, at_once=True, head=None)
+
+    def names(self, config: Any) -> Names | Stacks:
+        """As the whole."""
+        return self.form.names(config)

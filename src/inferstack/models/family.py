@@ -14,9 +14,10 @@ from typing import ClassVar, Generic, TypeVar
 from inferstack.ir.graph import Graph
 from inferstack.models.architecture import HuggingFaceForm, WeightSource
 from inferstack.models.config_file import ConfigFile
-from inferstack.models.description import Description, EncoderDecoder, Towers
+from inferstack.models.description import Description, EncoderDecoder
 from inferstack.models.named import configs_of
 from inferstack.models.names import DECODER_STACK, Names, Stacks
+from inferstack.models.pair import Towers
 from inferstack.models.scenario import Phase, Scenario
 from inferstack.models.towers import towers
 from inferstack.models.transformer import transformer

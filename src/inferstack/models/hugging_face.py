@@ -15,15 +15,16 @@ from inferstack.core.errors import CheckpointError, UnknownNameError
 from inferstack.core.foreign import recognised
 from inferstack.core.text import LONGEST_SHOWN, printable
 from inferstack.ir.graph import Graph
-from inferstack.models.alone import part_of
+from inferstack.models.alone import SentencesAtOnce, part_of
 from inferstack.models.architecture import (
     Architecture,
     HuggingFaceForm,
     architectures,
 )
 from inferstack.models.checkpoint_weights import CheckpointWeights
-from inferstack.models.config_file import ConfigFile, read_object
-from inferstack.models.pooling import Pooling, own_vector, read_pooling, with_pooling
+from inferstack.models.config_file import ConfigFile, folder_file, read_object
+from inferstack.models.family import DECODER
+from inferstack.models.pooling import MODULES, Pooling, own_vector, read_pooling, with_pooling
 from inferstack.models.quantized import method_in, sizes
 from inferstack.models.scenario import Phase, Scenario
 from inferstack.models.stored_sizes import StoredSizes
@@ -66,7 +67,7 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
     """
     content = config_content(folder)
     where = str(folder / CONFIG)
-    architecture, form = architecture_in(where, content)
+    architecture, form = _of_folder(folder, where, content)
     config = form.read_config(where, content)
     if not form.reads_weights or not _encodes_texts(architecture, config):
         raise CheckpointError(
@@ -130,7 +131,7 @@ def read_architecture(folder: Path) -> tuple[Architecture, Any, WeightType]:
     """
     content = config_content(folder)
     where = str(folder / CONFIG)
-    architecture, form = architecture_in(where, content)
+    architecture, form = _of_folder(folder, where, content)
     config, said = form.read_config(where, content), read_weight_type(where, content)
     method = method_in(where, content)
     if method is not None and form.reads_weights and has_weights(folder):
@@ -163,6 +164,17 @@ def config_content(folder: Path) -> dict[str, object]:
     if content is None:
         raise CheckpointError(str(folder), f"has no {CONFIG}", hint="is this the model's folder?")
     return content
+
+
+def _of_folder(
+    folder: Path, where: str, content: dict[str, object]
+) -> tuple[Architecture, HuggingFaceForm]:
+    """What reads the folder: a decoder with poolings makes vectors of sentences."""
+    architecture, form = architecture_in(where, content)
+    if architecture.phases == DECODER and folder_file(folder, MODULES) is not None:
+        alone = SentencesAtOnce(form)
+        return alone, alone
+    return architecture, form
 
 
 def architecture_in(where: str, content: dict[str, object]) -> tuple[Architecture, HuggingFaceForm]:

@@ -1,4 +1,4 @@
-"""The graph of `description.Towers`: a text and an image, and how well they match.
+"""The graph of `pair.Towers`: a text and an image, and how well they match.
 
 Inputs: ids and mask (batch, tokens), image (batch, channels, height, width). Outputs: the vectors
 of the texts and of the images, of unit length, then the logits (texts, images).
@@ -11,8 +11,8 @@ from inferstack.ir.graph import Graph, TensorRole
 from inferstack.models.architecture import WeightSource
 from inferstack.models.blocks import HEAD
 from inferstack.models.decoder import LOGITS
-from inferstack.models.description import Towers
 from inferstack.models.names import TEXT, VISION
+from inferstack.models.pair import Towers
 from inferstack.models.scenario import Scenario
 from inferstack.models.transformer import StackBuilder, check_fits
 

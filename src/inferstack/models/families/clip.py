@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from inferstack.models.config_file import ConfigFile
 from inferstack.models.described import WORDS
-from inferstack.models.description import Description, Towers
+from inferstack.models.description import Description
 from inferstack.models.families import clip_text, clip_vision
 from inferstack.models.family import TowersFamily
 from inferstack.models.names import TEXT, VISION, Names, Stacks
+from inferstack.models.pair import Towers
 
 LAYERS: Mapping[str, object] = {
     "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
