@@ -18,8 +18,9 @@ from inferstack.core.errors import InputError
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.names import LIBRARY
 from inferstack.models.decoder_checkpoint import load_decoder
-from inferstack.models.hugging_face import load_checkpoint
-from inferstack.testing.checkpoints import TinyCheckpoint, tiny_bert
+from inferstack.models.hugging_face import load_checkpoint, load_graph
+from inferstack.models.scenario import Scenario
+from inferstack.testing.checkpoints import TinyCheckpoint, tiny_bert, tiny_llama
 from mutations import LENGTH_BYTES, Original, Place, body_of
 
 MACHINES = ("gemmini-ibert", "eyeriss", "simba")
@@ -217,6 +218,31 @@ def _decoded(path: Path) -> None:
     load_decoder(path).tokenizer.encode(SENTENCE)
 
 
+def _run(path: Path) -> None:
+    """What `analyze` does with a folder of a decoder, and its graph with weights."""
+    _rendered(ist.load(path.parent).count(8))
+    load_graph(path.parent, Scenario.prefill(4))
+
+
+def _gptq(folder: Path) -> Original:
+    """A decoder whose queries and outputs of attention are GPTQ's, its config.json beside it."""
+    tiny = tiny_llama(folder / "quantized")
+    said = {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": True}
+    tiny.config["quantization_config"] = said
+    for name in [one for one in tiny.tensors if "q_proj" in one or "o_proj" in one]:
+        outputs, inputs = tiny.tensors.pop(name).shape
+        module = name.removesuffix(".weight")
+        tiny.tensors |= {
+            f"{module}.qweight": np.full((inputs // 8, outputs), 0x12345678, dtype=np.int32),
+            f"{module}.qzeros": np.full((inputs // 16, outputs // 8), 0x77777777, dtype=np.int32),
+            f"{module}.scales": np.full((inputs // 16, outputs), 0.01, dtype=np.float16),
+            f"{module}.g_idx": np.arange(inputs, dtype=np.int32) % 2,
+        }
+    raw = (tiny.write() / "model.safetensors").read_bytes()
+    body = body_of(raw)
+    return Original(raw, "header", json.loads(raw[LENGTH_BYTES : len(raw) - len(body)]), body)
+
+
 def _torch(bert: TinyCheckpoint) -> Original:
     """Its tensors in one storage, one behind the other."""
     content, at = {}, 0
@@ -321,6 +347,7 @@ def kinds_in(folder: Path) -> dict[str, Kind]:
             lambda place: place[0] == "__metadata__",
         ),
         "torch": Kind(folder / "torch" / "pytorch_model.bin", (_torch(bert),), _loaded),
+        "quantized": Kind(folder / "quantized" / "model.safetensors", (_gptq(folder),), _run),
         "gguf": Kind(folder / "file.gguf", (_gguf("gpt2"), _gguf("llama")), _decoded),
         "machine": Kind(
             at,

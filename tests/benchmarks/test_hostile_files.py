@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-KINDS = 13
+KINDS = 14
 COUNT = 100
 
 
