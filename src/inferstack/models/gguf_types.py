@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LEVELS = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 """What the 4 bits of IQ4 stand for."""
+FP4 = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
+"""Twice what those of a 4-bit float do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,32 @@ def _iq4_xs(b: Array) -> Array:
     return _grouped(_half(b, 0) * scales, _levels(_runs(b[:, 8:], 16)))
 
 
+def _tq1_0(b: Array) -> Array:
+    """Five numbers of -1, 0, 1 a byte, as digits of a fraction to the base of 3."""
+    import numpy as np
+
+    found = []
+    for begin, end, each in ((0, 32, 5), (32, 48, 5), (48, 52, 4)):
+        powers = np.array([3**n for n in range(each)], dtype=np.uint8)[:, None]
+        found.append((b[:, None, begin:end] * powers).reshape(len(b), -1))
+    digits = (np.concatenate(found, axis=1).astype(np.uint16) * 3) >> 8
+    values: Array = _half(b, 52) * (_signed(digits) - 1)
+    return values
+
+
+def _tq2_0(b: Array) -> Array:
+    values: Array = _half(b, 64) * (_signed(_quarters(b[:, :64])) - 1)
+    return values
+
+
+def _mxfp4(b: Array) -> Array:
+    import numpy as np
+
+    half = np.ldexp(np.float32(1), b[:, :1].astype(np.int32) - 128)
+    found: Array = half * np.array(FP4, dtype=np.float32)[_nibbles(b[:, 1:])]
+    return found
+
+
 TYPES: Mapping[int, BlockType] = {
     number: BlockType(name=name, elements=elements, bytes=size, to_float=to_float)
     for number, name, elements, size, to_float in (
@@ -233,9 +261,9 @@ TYPES: Mapping[int, BlockType] = {
         (28, "F64", 1, 8, _numbers("<f8")),
         (29, "IQ1_M", 256, 56, None),
         (30, "BF16", 1, 2, _bf16),
-        (34, "TQ1_0", 256, 54, None),
-        (35, "TQ2_0", 256, 66, None),
-        (39, "MXFP4", 32, 17, None),
+        (34, "TQ1_0", 256, 54, _tq1_0),
+        (35, "TQ2_0", 256, 66, _tq2_0),
+        (39, "MXFP4", 32, 17, _mxfp4),
     )
 }
 """By the number in the file."""
