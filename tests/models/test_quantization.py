@@ -489,6 +489,22 @@ def test_what_is_not_read_is_one_error(
         load_graph(small, Scenario.prefill(5))
 
 
+def test_of_many_tensors_the_configuration_says_the_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, _, _ = folders(tmp_path, "gptq 4")
+    tensors = stored_files(small)
+    (small / "model.safetensors").rename(small / "a.safetensors")
+    index = {"weight_map": dict.fromkeys(tensors, "a.safetensors")}
+    (small / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    found = []
+    for most in (len(tensors), len(tensors) - 1):
+        monkeypatch.setattr("inferstack.models.weight_files.MOST_COUNTED", most)
+        found.append(ist.load(small).count(8, phase="decode").weight_bytes)
+    orders = sum(files.stored(n).nbytes for n, files in tensors.items() if "g_idx" in n)
+    assert found[0] - found[1] == pytest.approx(orders, abs=16)
+
+
 def test_scales_without_a_method_are_refused(tmp_path: Path) -> None:
     small, _, _ = folders(tmp_path, "fp8 whole")
     (small / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")

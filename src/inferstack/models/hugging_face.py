@@ -30,7 +30,7 @@ from inferstack.models.scenario import Phase, Scenario
 from inferstack.models.stored_sizes import StoredSizes
 from inferstack.models.text_part import OUTER, TextPart, inner_type
 from inferstack.models.tokenizer import SentenceTokenizer, load_tokenizer
-from inferstack.models.weight_files import WEIGHTS, has_weights, stored_files
+from inferstack.models.weight_files import WEIGHTS, is_soon_counted, stored_files
 from inferstack.models.weight_type import WeightType, read_weight_type
 
 if TYPE_CHECKING:
@@ -134,10 +134,10 @@ def read_architecture(folder: Path) -> tuple[Architecture, Any, WeightType]:
     architecture, form = _of_folder(folder, where, content)
     config, said = form.read_config(where, content), read_weight_type(where, content)
     method = method_in(where, content)
-    if method is not None and form.reads_weights and has_weights(folder):
+    if method is not None and form.reads_weights and is_soon_counted(folder):
         # What the files have, modules that were left out of it too.
         stored = StoredSizes.of(form.names(config), sizes(stored_files(folder), *method))
-        said = replace(said, stored=stored)
+        said = replace(said, stored=stored, source=f"{said.source}; weights as the files have them")
     return architecture, config, said
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 MOST_FILES = 10_000
+MOST_COUNTED = 20_000
+"""Tensors whose sizes are added up; of DeepSeek-V3's 90,000 the configuration says them."""
 LARGEST_INDEX_BYTES = 2**26
 """A mixture of experts names each of its tensors: DeepSeek-V3's index has 9 MB."""
 
@@ -83,13 +85,16 @@ def stored_files(folder: Path) -> dict[str, RawFile]:
     raise CheckpointError(str(folder), f"has no {WEIGHTS}", need=" or ".join(OPENERS))
 
 
-def has_weights(folder: Path) -> bool:
-    """Whether it has any of these files."""
-    return any(
-        folder_file(folder, name) is not None
-        for whole in OPENERS
-        for name in (whole, f"{whole}.index.json")
-    )
+def is_soon_counted(folder: Path) -> bool:
+    """Whether it has weights, and so few tensors that all headers are read in a moment."""
+    for name in OPENERS:
+        if folder_file(folder, name) is not None:
+            return True
+        index = read_object(folder, f"{name}.index.json", LARGEST_INDEX_BYTES)
+        if index is not None:
+            places = index.get("weight_map")
+            return isinstance(places, dict) and len(places) <= MOST_COUNTED
+    return False
 
 
 def _indexed(folder: Path, index_name: str, index: Mapping[str, object]) -> dict[str, RawFile]:

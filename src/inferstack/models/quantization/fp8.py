@@ -100,8 +100,9 @@ def scaled(
         else:
             found = tensors.stored(stored, "I8").astype(np.float32)
         if zero is not None:
-            found = found - spread(tensors.stored(zero, "I8").astype(np.float32))
-        return found * spread(tensors.float32(scale))
+            found -= spread(tensors.stored(zero, "I8").astype(np.float32))
+        found *= spread(tensors.float32(scale))
+        return found
 
     return QuantizedWeight(name=stored, shape=shape, pieces=tuple(pieces), values=values)
 
