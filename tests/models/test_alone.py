@@ -65,6 +65,19 @@ def test_a_decoder_without_its_head_has_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_the_encoder_of_both_makes_vectors_of_sentences(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    model = saved(TWO_STACKS[0], tmp_path)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(word_tokenizer()), encoding="utf-8")
+    ours = load_checkpoint(tmp_path, seq_len=TOKENS)
+    assert len(ours.hidden_states) == 1 + model.config.num_layers
+    arrays = ours.tokenizer.encode(["the dog ran very far and sat on the mat"])
+    with torch.no_grad():
+        hidden = model.encoder(torch.from_numpy(arrays["ids"])).last_hidden_state.numpy()
+    np.testing.assert_allclose(embed(ours.graph, arrays), hidden.mean(axis=1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_decoder_with_a_pooling_makes_vectors_of_sentences(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     model = saved(Referee(model_type="qwen3", more=GROUPED), tmp_path)

@@ -97,7 +97,7 @@ def load_checkpoint(folder: Path, *, seq_len: int, batch: int = 1) -> Checkpoint
         tokenizer=tokenizer,
         config=config,
         pooling=pooling,
-        hidden_states=_hidden_states(encoder, config.depth),
+        hidden_states=_hidden_states(encoder, getattr(config, "encoder", config).depth),
     )
 
 
