@@ -23,4 +23,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "trips, last = np.empty(3, dtype=np.int64), np.empty(3, dtype=np.int64)",
         "np.empty(3, dtype=np.int64) -> (np.empty(3))",
     ): "trips and sizes are the same whole numbers in floating point",
+    (
+        "schedule/nests/forms.py",
+        "stored: bool = False",
+        "False -> True",
+    ): "the array's steps alone leave it out, and nothing asks it of them",
 }
