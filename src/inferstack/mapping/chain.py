@@ -7,7 +7,12 @@ from dataclasses import replace
 
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.mapping.contraction import Contraction
-from inferstack.mapping.epilogue import COMMAND_KINDS, ROW_FACTOR_BITS, Epilogue
+from inferstack.mapping.epilogue import (
+    COMMAND_KINDS,
+    LOADED_KINDS,
+    ROW_FACTOR_BITS,
+    Epilogue,
+)
 from inferstack.mapping.kernels import Kernel, KernelGraph
 
 SUM_BITS = 32
@@ -45,9 +50,9 @@ def _takes(graph: KernelGraph, user: Kernel, source: str, head: Kernel) -> bool:
     """Whether `user` can be computed on the accumulator's tile of `source`."""
     if not user.integer or user.repeats != head.repeats:
         return False
-    if user.kind in COMMAND_KINDS:
-        return user.reads[0].tensor == source
-    if user.kind != "add" or len(user.reads) != 2:
+    if user.kind not in LOADED_KINDS:
+        return user.reads[0].tensor == source and user.kind in COMMAND_KINDS
+    if len(user.reads) != 2:
         return False
     own, other = user.reads if user.reads[0].tensor == source else reversed(user.reads)
     return (
@@ -62,7 +67,7 @@ def epilogue_of(head: Kernel, fused: Sequence[Kernel]) -> Epilogue:
     """The epilogue that `fused` is to a contraction."""
     source, bits, scaled = head.writes.tensor, list[int](), list[bool]()
     for user in fused:
-        if user.kind == "add":
+        if user.kind in LOADED_KINDS:
             other = next(port for port in user.reads if port.tensor != source)
             bits.append(other.bits)
             scaled.append(other.slot in user.rescaled)

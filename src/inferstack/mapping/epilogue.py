@@ -1,17 +1,27 @@
 """What a contraction's output passes through before it leaves the accumulator.
 
-A residual is accumulated in place by a scaled load; one of GELU, softmax and LayerNorm may follow
-on the way out. Softmax and LayerNorm read the row several times, so the tile must hold whole rows.
+A residual is accumulated in place by a scaled load; one command may follow on the way out. Those
+that read a row several times need a tile of whole rows. A product of two tensors is a load that
+multiplies what is there, and a command that narrows it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 ROW_FACTOR_BITS = 32
 """Width of the factor of a row of integer probabilities."""
-ROW_KINDS = ("softmax", "layernorm")
-COMMAND_KINDS = ("gelu", *ROW_KINDS)
+ROW_KINDS = ("softmax", "layernorm", "rmsnorm", "rotary")
+"""Commands that read a row several times."""
+PRODUCT = "multiply"
+COMMAND_KINDS = ("gelu", "silu", PRODUCT, *ROW_KINDS)
+"""What a program computes on the way out of the accumulator, one behind a contraction."""
+LOADED_KINDS = ("add", PRODUCT)
+"""They load a second operand onto what is in the accumulator."""
+VectorKind = Literal["add", "gelu", "silu", "multiply", "softmax", "layernorm", "rmsnorm", "rotary"]
+VECTOR_KINDS: tuple[str, ...] = get_args(VectorKind)
+"""What programs have instructions for behind the array. Source: the instruction set, `simulate`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +29,7 @@ class Epilogue:
     """The operators fused to a contraction.
 
     names, kinds: in order. output_bits: of what leaves; None without any. residual_bits, scaled: of
-    each tensor added on the way, and whether it is rescaled then.
+    each tensor loaded on the way (LOADED_KINDS), and whether it is rescaled then.
     """
 
     names: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,7 +25,7 @@ from inferstack.core.forms import PRINTABLE, first_fault
 from inferstack.core.yaml import read_yaml
 from inferstack.hardware.accelerator import Role
 from inferstack.mapping.contraction import Contraction, Operand
-from inferstack.mapping.epilogue import NO_EPILOGUE, Epilogue
+from inferstack.mapping.epilogue import LOADED_KINDS, NO_EPILOGUE, Epilogue, VectorKind
 from inferstack.mapping.file_checks import check_contraction
 from inferstack.mapping.nest import Loop, Mapping, Node, Spatial, Store
 from inferstack.mapping.shapes import LARGEST_EXTENT
@@ -72,7 +72,7 @@ class ContractionFile(Strict):
 
 class _FusedFile(Strict):
     name: Word
-    kind: Literal["add", "gelu", "softmax", "layernorm"]
+    kind: VectorKind
     residual_bits: Annotated[int, Field(gt=0, le=64)] | None = None
     rescaled: bool = False
 
@@ -163,7 +163,7 @@ def _fused_content(epilogue: Epilogue) -> list[dict[str, Any]]:
     content, residuals = [], iter(zip(epilogue.residual_bits, epilogue.scaled, strict=True))
     for name, kind in zip(epilogue.names, epilogue.kinds, strict=True):
         entry: dict[str, Any] = {"name": name, "kind": kind}
-        if kind == "add":
+        if kind in LOADED_KINDS:
             bits, rescaled = next(residuals)
             entry |= {"residual_bits": bits, "rescaled": rescaled}
         content.append(entry)
@@ -181,9 +181,10 @@ def _epilogue(path: str, own: ContractionFile, fused: Sequence[_FusedFile]) -> E
             f"{path}, {missing}", "missing: operators on the way out and their width go together"
         )
     for number, one in enumerate(fused):
-        if (one.kind == "add") != (one.residual_bits is not None):
+        if (one.kind in LOADED_KINDS) != (one.residual_bits is not None):
             raise MappingError(
-                f"{path}, fused.{number}", "residual_bits is what an add has, and nothing else",
+                f"{path}, fused.{number}",
+                "residual_bits is what an add or a multiply has, and nothing else",
                 got=one.kind,
             )  # fmt: skip
         if one.kind != "add" and number < len(fused) - 1:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Set
 
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.hardware.area import with_capacities
 from inferstack.hardware.load import load_accelerator
 from inferstack.hardware.names import library_names
 
-UNITS_FROM = "gemmini-ibert-256-64"
-"""The machine of the library whose units for integer GELU, softmax and LayerNorm are lent."""
+LENDERS = ("gemmini-ibert-256-64", "gemmini-decoder-256-64")
+"""Machines of the library whose units are lent: the first that has all that any of them has for a
+model."""
 SAME_ENERGY = 1e-3
 """Energies per byte in the library are rounded to four digits."""
 
 
-def with_units(accelerator: Accelerator) -> Accelerator:
-    """The machine with integer units behind the accumulator; itself where it has some."""
+def with_units(accelerator: Accelerator, kinds: Set[str] = frozenset()) -> Accelerator:
+    """The machine with integer units behind the accumulator; itself where it has some.
+
+    kinds: of operators that they are to compute.
+    """
     if accelerator.vector_unit is not None:
         return accelerator
-    lender = load_accelerator(UNITS_FROM)
+    lenders = [load_accelerator(name) for name in LENDERS]
+    lender = max(lenders, key=lambda one: sum(one.supports(kind) for kind in kinds))
     sources = {path: s for path, s in lender.sources.items() if path.startswith("vector_unit.")}
     made = dataclasses.replace(
         accelerator,

@@ -130,7 +130,7 @@ def _steps(accelerator: Accelerator, graph: Graph, calibration: Calibration) -> 
     """The rows; those that change nothing on this machine are left out."""
     baseline = method(BASELINE_METHOD).apply(graph, calibration)
     integer = method(INTEGER_METHOD).apply(graph, calibration)
-    units = with_units(accelerator)
+    units = with_units(accelerator, {operator.kind for operator in integer.operators})
     swapped = with_swapped_memories(units)
     machine = swapped or units
     steps = [
@@ -145,7 +145,7 @@ def _steps(accelerator: Accelerator, graph: Graph, calibration: Calibration) -> 
         ),
         Step(
             name="integer-only operators",
-            description="i-GELU, i-softmax and i-LayerNorm in units behind the accumulator.",
+            description=_units_text(units, integer),
             method=INTEGER_METHOD,
             graph=integer,
             accelerator=units,
@@ -169,8 +169,8 @@ def _steps(accelerator: Accelerator, graph: Graph, calibration: Calibration) -> 
         ),
         Step(
             name="fused schedule",
-            description="Residual adds, GELU, softmax and LayerNorm on the output tile, where the "
-            "search says that it gains.",
+            description="Residual adds, activations, softmax and norms on the output tile, where "
+            "the search says that it gains.",
             method=INTEGER_METHOD,
             graph=integer,
             accelerator=machine,
@@ -178,6 +178,15 @@ def _steps(accelerator: Accelerator, graph: Graph, calibration: Calibration) -> 
         ),
     ]
     return [step for step in steps if step.name != "memory split" or swapped is not None]
+
+
+def _units_text(machine: Accelerator, graph: Graph) -> str:
+    """Which operators leave the host, and which stay."""
+    kinds = {
+        operator.kind for operator in graph.operators if graph.result(operator).dtype.is_integer
+    }
+    units = sorted(kind for kind in kinds if machine.supports(kind))
+    return f"Integer {', '.join(units)} in units behind the accumulator."
 
 
 def _split_text(machine: Accelerator) -> str:

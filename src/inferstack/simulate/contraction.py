@@ -11,6 +11,7 @@ from inferstack.core.errors import MappingError
 from inferstack.core.units import ceil_div
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.ir.graph import Graph, Operator
+from inferstack.mapping.epilogue import ROW_KINDS
 from inferstack.mapping.nest import Mapping
 from inferstack.ops.registry import rule_for
 from inferstack.simulate import isa, templates
@@ -128,11 +129,13 @@ def shape_of(graph: Graph, operator: Operator) -> Shape:
 
 @dataclass(slots=True, kw_only=True)
 class _Walk:
-    """The state of the walk over tiles: what is resident where, and how far sums have come."""
+    """The state of the walk over tiles: what is resident where, and how far sums have come. addends
+    are loaded in front of the first products, factors behind the last, which they multiply."""
 
     emitter: Emitter
     shape: Shape
     addends: list[Addend]
+    factors: list[Addend]
     outcome: Outcome
     spill: Addend
     a: Buffer
@@ -169,6 +172,8 @@ class _Walk:
         self.multiply(tile, before > 0 or bool(self.addends))
         summed[key] = before + tile.k_size
         if summed[key] == self.shape.k:
+            for factor in self.factors:
+                self.emitter.load_addend(factor, box, self.c.start, True)
             self.emitter.store(self.outcome, box, self.c.start, number)
             self.resident_c, self.box_c = (), None
 
@@ -190,14 +195,12 @@ class _Walk:
         if self.box_c is None:
             return
         box = Box(self.box_c.row, self.box_c.rows, self.box_c.column, self.box_c.columns)
-        plain = self.emitter.tables.configurations
         outcome = Outcome(
             operand=self.spill.operand,
             element_bytes=INT32_BYTES,
             row_elements=self.shape.n,
             configs=(self.spill_operand,),
         )
-        assert plain[self.spill_operand]["command"] == isa.NONE
         self.emitter.store(outcome, box, self.c.start, 0)
 
     def load_operands(self, number: int, entry: Entry, tile: Tile) -> None:
@@ -291,9 +294,9 @@ def lower_contraction(
     b_operand = emitter.operand(shape.b)
     addends = list(_bias(emitter, operator))
     residuals, command = epilogue(emitter, accelerator, operator.output, fused, shape.n)
-    addends += residuals
+    addends += [one for one in residuals if not one.multiplies]
     largest = largest_tile(mapping, shape.extents)
-    if command is not None and command.kind in ("softmax", "layernorm"):
+    if command is not None and command.kind in ROW_KINDS:
         _need_whole_rows(mapping, shape, largest)
     plain = emitter.tables.plain()
     outcome = outcome_of(emitter, accelerator, last, len(shape.entries), shape.out_stride)
@@ -308,6 +311,7 @@ def lower_contraction(
         emitter=emitter,
         shape=shape,
         addends=addends,
+        factors=[one for one in residuals if one.multiplies],
         outcome=outcome,
         spill=Addend(operand=spill, element_bytes=INT32_BYTES, row_elements=shape.n),
         a=a,

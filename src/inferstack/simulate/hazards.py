@@ -27,7 +27,7 @@ STORE_IN_DRAM = 3
 GRANULE_BYTES = 64
 
 _CONFIG, _MVIN, _PRELOAD, _COMPUTE, _MVOUT, _FENCE = range(6)
-_ACCUMULATOR, _ACCUMULATE = isa.ACCUMULATOR, isa.ACCUMULATE
+_ACCUMULATOR, _ACCUMULATE, _MULTIPLY = isa.ACCUMULATOR, isa.ACCUMULATE, isa.MULTIPLY
 _ROW_MASK, _KEEP = isa.ROW_MASK, isa.KEEP
 _WIDE, _STATISTICS, _FOR_LOAD = isa.WIDE, isa.STATISTICS, isa.FOR_LOAD
 _FACTORS = isa.FACTORS
@@ -115,7 +115,8 @@ def _count(ins: Any, command: Integer, target: Integer, counts: Array, vector: A
         if ins.local & _ACCUMULATOR:
             counts[_ACC_WRITTEN] += rows * cols * 4
             counts[_ACC_READ] += rows * cols * 4 if ins.local & _ACCUMULATE else 0
-            counts[_RESCALED] += rows * cols if ins.config >= 0 else 0
+            added = ins.config >= 0 and not ins.local & _MULTIPLY
+            counts[_RESCALED] += rows * cols if added else 0
         else:
             counts[_SP_WRITTEN] += rows * cols
     elif ins.opcode == _PRELOAD:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from inferstack.cost.units import host_cycles
 from inferstack.hardware.accelerator import Accelerator
 from inferstack.ir.graph import Graph, Operator
+from inferstack.mapping.epilogue import PRODUCT, VECTOR_KINDS
 from inferstack.ops.registry import rule_for
 from inferstack.simulate.isa import FACTOR_BYTES
 from inferstack.simulate.machine import Timing
 
 ACCELERATED = ("matmul", "attention_scores", "attention_context")
-VECTOR = ("add", "gelu", "softmax", "layernorm")
 
 
 def on_host(graph: Graph, operator: Operator, accelerator: Accelerator) -> bool:
@@ -18,9 +18,10 @@ def on_host(graph: Graph, operator: Operator, accelerator: Accelerator) -> bool:
     tensors = [*graph.operands(operator).values(), graph.result(operator)]
     if operator.kind in ACCELERATED:
         return not tensors[0].dtype.is_integer or not tensors[-1].dtype.is_integer
-    if operator.kind in VECTOR and accelerator.supports(operator.kind):
-        first = next(iter(operator.inputs.values()))
-        return not graph.tensors[first].dtype.is_integer
+    if operator.kind in VECTOR_KINDS and accelerator.supports(operator.kind):
+        if operator.kind == PRODUCT and len({tensor.shape for tensor in tensors[:2]}) > 1:
+            return True
+        return not tensors[0].dtype.is_integer
     return True
 
 

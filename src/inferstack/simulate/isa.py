@@ -29,6 +29,9 @@ ACCUMULATOR = 1 << 31
 """Bit of a local address: a row of the accumulator."""
 ACCUMULATE = 1 << 30
 """Bit of a local address: add to what is there instead of overwriting it."""
+MULTIPLY = 1 << 29
+"""Bit of a local address beside ACCUMULATE: multiply what is there instead of adding to it, both
+by the load's table brought to 16 bits first."""
 ROW_MASK = (1 << 29) - 1
 KEEP = 0xFFFFFFFF
 """As the local address of a preload: the weights in the array stay."""
@@ -69,8 +72,25 @@ stride: bytes between rows in DRAM, 0 reads one row once and writes it to all; a
 A config of the store queue with `cols` reads so many factors of rows, from row `other` on, from its
 operand."""
 
-NONE, REQUANTIZE, GELU, SOFTMAX, LAYERNORM, RESCALE = range(6)
-COMMANDS = ("none", "requantize", "gelu", "softmax", "layernorm", "rescale")
+NONE, REQUANTIZE, GELU, SOFTMAX, LAYERNORM, RESCALE, SILU, MULTIPLIED, RMSNORM, ROTARY = range(10)
+COMMANDS = (
+    "none",
+    "requantize",
+    "gelu",
+    "softmax",
+    "layernorm",
+    "rescale",
+    "silu",
+    "multiply",
+    "rmsnorm",
+    "rotary",
+)
+KIND_OF_COMMAND = {
+    command: name
+    for command, name in enumerate(COMMANDS)
+    if name not in ("none", "requantize", "rescale")
+}
+"""The kind of operator that a command computes."""
 
 CONFIGURATION = np.dtype(
     [
@@ -85,17 +105,22 @@ CONFIGURATION = np.dtype(
         ("constants_length", np.int64),
         ("width", np.int64),
         ("mask", np.int64),
-        ("causal_offset", np.int64),
+        ("causal", np.int64),
+        ("window", np.int64),
+        ("offset", np.int64),
         ("by_row", np.int64),
+        ("columns", np.int64),
     ]
 )
 """A table of the load or store queue; positions in the program's constants.
 
-multiplier, shift: 1 value, or `per_channel` of them. first, second: GELU's output multipliers and
-shifts (first_length of them), or LayerNorm's gamma and beta. width: columns of a whole row
-(softmax, LayerNorm). mask: operand of int8 flags per column, or -1. causal_offset: query i
-sees columns up to i + causal_offset; -1 where all are seen. by_row: 1 where every row is multiplied
-by its factor before anything else (attention context).
+multiplier, shift: 1 value, or `per_channel` of them. first, second: output multipliers and shifts
+of an activation (first_length of them), those of what a load multiplies, a norm's gamma and beta,
+or a rotation's cosines and sines, first_length for each position. width: columns of a whole row, of
+which `columns` hold one, or several side by side (heads). mask: operand of int8 flags per column,
+or -1. offset: the column of query 0; where causal, a query sees the columns up to its own, and with
+a window none that far from it. by_row: 1 where every row is multiplied by its factor before
+anything else (attention context).
 """
 
 
@@ -208,10 +233,12 @@ def _line(record: Any, program: Program) -> str:
 
 
 def local_name(address: int) -> str:
-    """sp[12], acc[12], acc[12]+= or "kept"."""
+    """sp[12], acc[12], acc[12]+=, acc[12]*= or "kept"."""
     if address == KEEP:
         return "kept"
     row = address & ROW_MASK
     if not address & ACCUMULATOR:
         return f"sp[{row}]"
-    return f"acc[{row}]" + ("+=" if address & ACCUMULATE else "")
+    if not address & ACCUMULATE:
+        return f"acc[{row}]"
+    return f"acc[{row}]" + ("*=" if address & MULTIPLY else "+=")

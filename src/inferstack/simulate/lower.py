@@ -18,8 +18,9 @@ from inferstack.core.dtypes import DType
 from inferstack.core.errors import MappingError
 from inferstack.hardware.accelerator import Accelerator, Level, Role
 from inferstack.ir.graph import Graph, Operator
+from inferstack.mapping.epilogue import COMMAND_KINDS, LOADED_KINDS, PRODUCT, ROW_KINDS
 from inferstack.simulate import isa, templates
-from inferstack.simulate.tables import Tables
+from inferstack.simulate.tables import ACTIVATIONS, Tables
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 SCRATCHPAD_ROW_BYTES = 16
 ACCUMULATOR_ROW_BYTES = 64
-ROW_COMMANDS = ("softmax", "layernorm")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,12 +53,14 @@ class Addend:
     """A tensor loaded into the accumulator: bias, residual, or a vector operator's operand.
 
     row_elements: distance of rows in elements; 0 repeats one row. config: the load table, or -1.
+    multiplies: what is there, instead of being added to it.
     """
 
     operand: int
     element_bytes: int
     row_elements: int
     config: int = -1
+    multiplies: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,7 +129,8 @@ class Emitter:
         size, stride = addend.element_bytes, addend.row_elements * addend.element_bytes
         flags = isa.WIDE if size > 1 else 0
         made = templates.moves(isa.MVIN, box.rows, box.columns, stride, size, flags, stride).copy()
-        made["local"] += local + isa.ACCUMULATOR + (isa.ACCUMULATE if adds else 0)
+        onto = isa.ACCUMULATE + (isa.MULTIPLY if addend.multiplies else 0) if adds else 0
+        made["local"] += local + isa.ACCUMULATOR + onto
         made["dram"] += box.row * stride + box.column * size
         made["column"] += box.column
         made["operand"], made["config"] = addend.operand, addend.config
@@ -246,13 +249,15 @@ def epilogue(
             raise MappingError(where, f"{accelerator.name} has no unit for it", got=operator.kind)
         if command is not None:
             raise MappingError(where, "a command already follows the accumulator")
-        if operator.kind == "add":
+        if operator.kind in LOADED_KINDS:
             own = "a" if operator.inputs["a"] == source else "b"
             other = "b" if own == "a" else "a"
-            if operator.inputs[own] != source or f"{own}_multiplier" in operator.inputs:
+            rescaled = f"{own}_multiplier" in operator.inputs and operator.kind != PRODUCT
+            if operator.inputs[own] != source or rescaled:
                 raise MappingError(where, "the accumulator is not its unscaled operand")
-            addends.append(add_operand(emitter, operator, other, row_elements))
-        elif operator.inputs.get("x") == source and operator.kind in ("gelu", *ROW_COMMANDS):
+            addends.append(loaded_operand(emitter, operator, other, row_elements, alone=False))
+            command = operator if operator.kind == PRODUCT else None
+        elif operator.inputs.get("x") == source and operator.kind in COMMAND_KINDS:
             command = operator
         else:
             raise MappingError(where, "cannot be computed on the way out", got=operator.kind)
@@ -261,18 +266,27 @@ def epilogue(
     return addends, command
 
 
-def add_operand(emitter: Emitter, operator: Operator, slot: str, row_elements: int) -> Addend:
-    """One side of an add, as rows of `row_elements`; a single row is repeated."""
+def loaded_operand(
+    emitter: Emitter, operator: Operator, slot: str, row_elements: int, *, alone: bool
+) -> Addend:
+    """One side of an add or a product, as rows of `row_elements`; a single row is repeated.
+
+    alone: both sides are loaded, a first.
+    """
     tensor = emitter.graph.operands(operator)[slot]
-    config = -1
-    if f"{slot}_multiplier" in operator.inputs:
+    config, multiplies = -1, operator.kind == PRODUCT and not (slot == "a" and alone)
+    if multiplies:
+        config = emitter.tables.factor(operator, slot)
+    elif operator.kind != PRODUCT and f"{slot}_multiplier" in operator.inputs:
         config = emitter.tables.scale_in(operator, f"{slot}_")
+    if config >= 0:
         emitter.configure(config, True)
     return Addend(
         operand=emitter.operand(tensor.name),
         element_bytes=element_bytes(tensor.dtype),
         row_elements=0 if tensor.elements == row_elements else row_elements,
         config=config,
+        multiplies=multiplies,
     )
 
 
@@ -301,13 +315,19 @@ def outcome_of(
         configs = tuple(tables.softmax(last, head, mask) for head in heads)
     elif last.kind == "layernorm":
         configs = (tables.layernorm(last),)
-    elif last.kind == "gelu":
-        configs = (tables.gelu(last),)
+    elif last.kind == "rmsnorm":
+        configs = (tables.rmsnorm(last),)
+    elif last.kind == "rotary":
+        configs = (tables.rotary(last),)
+    elif last.kind in ACTIVATIONS:
+        configs = (tables.activation(last),)
+    elif last.kind == PRODUCT:
+        configs = (tables.product(last),)
     elif last.kind != "add" and "multiplier" in last.inputs:
         configs = (tables.requantize(last, by_row),)
     else:
         configs = (tables.plain(by_row),)
-    if last.kind in ROW_COMMANDS:
+    if last.kind in ROW_KINDS:
         assert unit is not None, "a row command without a unit"
         passes = max(2, unit.passes[last.kind])
     return Outcome(

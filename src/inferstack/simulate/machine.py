@@ -10,6 +10,7 @@ import numpy as np
 
 from inferstack.core.units import ceil_div
 from inferstack.hardware.accelerator import Accelerator, Role, VectorUnit
+from inferstack.mapping.epilogue import ROW_KINDS
 from inferstack.simulate import isa
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ INTERVAL = np.dtype(
     [("instruction", np.int64), ("queue", np.int8), ("start", np.int64), ("end", np.int64)]
 )
 QUEUES = ("load", "execute", "store")
-KIND_OF_COMMAND = {isa.GELU: "gelu", isa.SOFTMAX: "softmax", isa.LAYERNORM: "layernorm"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +63,7 @@ def execute(program: isa.Program, memory: Array, addresses: Sequence[int]) -> No
     code = program.code
     scratchpad = np.zeros((max(1, code.scratchpad_rows), 16), dtype=np.int8)
     accumulator = np.zeros((max(1, code.accumulator_rows), 16), dtype=np.int32)
-    widest = ceil_div(max(1, int(code.configurations["width"].max())), 16) * 16
+    widest = ceil_div(max(1, int(code.configurations["columns"].max())), 16) * 16
     configs = code.instructions["opcode"] == isa.CONFIG
     tallest = int(code.instructions["cols"][configs].max(initial=0))
     bases = np.array(addresses, dtype=np.int64)
@@ -181,7 +181,7 @@ def _intervals(found: _Analysis, begun: Array, done: Array) -> Array:
 
 def _by_kind(vector: Array, rescaled: int) -> dict[str, int]:
     """Elements by operator kind; scaled mvins are residual adds."""
-    found = {kind: int(vector[command]) for command, kind in KIND_OF_COMMAND.items()}
+    found = {kind: int(vector[command]) for command, kind in isa.KIND_OF_COMMAND.items()}
     return {kind: count for kind, count in {**found, "add": rescaled}.items() if count}
 
 
@@ -195,13 +195,13 @@ def _command_cycles(commands: Array, unit: VectorUnit | None) -> Array:
     made = np.zeros((len(commands), 3), dtype=np.int64)
     made[:, 1] = 1
     for index, command in enumerate(commands.tolist()):
-        kind = KIND_OF_COMMAND.get(command)
+        kind = isa.KIND_OF_COMMAND.get(command)
         if unit is None or kind is None:
             continue
-        if kind == "gelu":
-            made[index, 1:] = unit.passes[kind], unit.row_overhead_cycles[kind]
-        else:
+        if kind in ROW_KINDS:
             made[index, 0] = unit.row_overhead_cycles[kind]
+        else:
+            made[index, 1:] = unit.passes[kind], unit.row_overhead_cycles[kind]
     return made
 
 

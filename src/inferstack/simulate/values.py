@@ -1,8 +1,8 @@
 """What the instructions compute: scratchpad, accumulator and DRAM as arrays, one after the other.
 
 The block product runs in float32: 16 products of int8 pairs sum to at most 2^18, which float32
-holds exactly; sums over blocks are int32. Requantization, GELU, softmax and LayerNorm are the
-scalar kernels of `ops.kernels.integer`, with which the reference computes too.
+holds exactly; sums over blocks are int32. Units compute by the kernels of `ops.kernels.integer`, as
+the reference does.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inferstack.core.compiled import compiled
+from inferstack.ops.kernels.gates import INT16_MAX, clipped, part_of, silu_element
 from inferstack.ops.kernels.integer import (
     add_element,
     gelu_element,
     layernorm_row,
     requantize,
     rescale,
+    rmsnorm_row,
     row_factor,
     softmax_row,
     weighted_mean,
 )
+from inferstack.ops.kernels.positions import rotary_array
 from inferstack.simulate import isa
 
 if TYPE_CHECKING:
@@ -32,8 +35,9 @@ if TYPE_CHECKING:
     # An int64 inside compiled code: Python's int, or numpy's as records and arrays hold it.
 
 _CONFIG, _MVIN, _PRELOAD, _COMPUTE, _MVOUT = range(5)
-_NONE, _REQUANTIZE, _GELU, _SOFTMAX, _LAYERNORM, _RESCALE = range(6)
-_ACCUMULATOR, _ACCUMULATE = isa.ACCUMULATOR, isa.ACCUMULATE
+_NONE, _REQUANTIZE, _GELU, _SOFTMAX, _LAYERNORM, _RESCALE, _SILU, _MULTIPLIED = range(8)
+_RMSNORM, _ROTARY = range(8, 10)
+_ACCUMULATOR, _ACCUMULATE, _MULTIPLY = isa.ACCUMULATOR, isa.ACCUMULATE, isa.MULTIPLY
 _ROW_MASK, _KEEP = isa.ROW_MASK, isa.KEEP
 _WIDE, _TRANSPOSE, _STATISTICS = isa.WIDE, isa.TRANSPOSE, isa.STATISTICS
 _LAST, _FOR_LOAD, _FACTORS = isa.LAST, isa.FOR_LOAD, isa.FACTORS
@@ -70,6 +74,7 @@ def _move_in(
     size = 4 if wide else 1
     into_accumulator = (ins.local & _ACCUMULATOR) != 0
     add = (ins.local & _ACCUMULATE) != 0
+    multiply = (ins.local & _MULTIPLY) != 0
     table = ins.config >= 0
     for r in range(rows):
         at = base + ins.dram + r * ins.stride
@@ -91,7 +96,12 @@ def _move_in(
                         value, pool[cfg.multiplier + channel], pool[cfg.shift + channel]
                     )
                 there = signed(accumulator[target, c]) if add else 0
-                accumulator[target, c] = add_element(there, value)
+                if multiply:
+                    channel = (ins.column + block * 16 + c) if cfg.first_length > 1 else 0
+                    there = rescale(there, pool[cfg.first + channel], pool[cfg.second + channel])
+                    accumulator[target, c] = clipped(there, INT16_MAX) * clipped(value, INT16_MAX)
+                else:
+                    accumulator[target, c] = add_element(there, value)
 
 
 @compiled
@@ -150,17 +160,37 @@ def _normalise(
     result: Array,
     made: Array,
 ) -> None:
-    """Whole rows through softmax or LayerNorm: held (16, width) int32 -> result int8.
+    """Whole rows through softmax, a norm or a rotation: held (16, columns) int32 -> result int8.
 
     made: (16,) the factors of softmax's rows.
     """
-    width = cfg.width
+    width, columns = cfg.width, cfg.columns
     constants = pool[cfg.constants : cfg.constants + cfg.constants_length]
     length = max(cfg.per_channel, 1)
     multiplier = pool[cfg.multiplier : cfg.multiplier + length]
     shift = pool[cfg.shift : cfg.shift + length]
     for r in range(signed(ins.rows)):
-        if cfg.command == _LAYERNORM:
+        if cfg.command == _ROTARY:
+            turn = (signed(ins.other) + r) * cfg.first_length
+            pairs = (1, cfg.first_length)
+            rotary_array(
+                held[r, :columns].reshape((1, 1, columns // width, width)),
+                multiplier,
+                shift,
+                pool[cfg.first + turn : cfg.first + turn + cfg.first_length].reshape(pairs),
+                pool[cfg.second + turn : cfg.second + turn + cfg.first_length].reshape(pairs),
+                constants[0],
+                constants[1] != 0,
+                constants[2],
+                constants[3],
+                result[r, :columns].reshape((1, 1, columns // width, width)),
+            )
+        elif cfg.command == _RMSNORM:
+            gamma = pool[cfg.first : cfg.first + cfg.first_length]
+            rmsnorm_row(
+                held[r, :columns], width, multiplier, shift, gamma, constants, result[r, :columns]
+            )
+        elif cfg.command == _LAYERNORM:
             gamma = pool[cfg.first : cfg.first + width]
             beta = pool[cfg.second : cfg.second + width]
             layernorm_row(
@@ -171,7 +201,10 @@ def _normalise(
             for c in range(width):
                 if cfg.mask >= 0 and memory[bases[cfg.mask] + c] == 0:
                     seen[c] = 0
-                if cfg.causal_offset >= 0 and c > signed(ins.other) + r + cfg.causal_offset:
+                ahead = c - (signed(ins.other) + r + cfg.offset)
+                if cfg.causal and ahead > 0:
+                    seen[c] = 0
+                if cfg.window > 0 and abs(ahead) >= cfg.window:
                     seen[c] = 0
             total = softmax_row(
                 held[r, :width], seen, multiplier[0], shift[0], constants, result[r, :width]
@@ -181,14 +214,20 @@ def _normalise(
 
 @compiled
 def _narrowed(value: Integer, channel: Integer, cfg: Any, pool: Array) -> Integer:
-    """int8 of an accumulator value by requantization or GELU; channels index the tables."""
+    """An accumulator value requantized or activated; channels index the tables."""
     table = channel if cfg.per_channel > 1 else 0
     multiplier, shift = pool[cfg.multiplier + table], pool[cfg.shift + table]
     if cfg.command == _REQUANTIZE:
         return requantize(value, multiplier, shift)
+    if cfg.command == _MULTIPLIED:
+        return part_of(rescale(value, multiplier, shift), pool[cfg.constants])
     out = channel if cfg.first_length > 1 else 0
     constants = pool[cfg.constants : cfg.constants + cfg.constants_length]
     common = rescale(value, multiplier, shift)
+    if cfg.command == _SILU:
+        return silu_element(
+            common, constants, pool[cfg.first + out], pool[cfg.second + out], constants[3]
+        )
     return gelu_element(common, constants, pool[cfg.first + out], pool[cfg.second + out])
 
 
@@ -217,25 +256,28 @@ def _move_out(
     result: Array,
     factors: Array,
 ) -> None:
-    """mvout of one instruction: int32 as it is, or int8 through the store queue's table.
+    """mvout of one instruction: int32 as it is, or what the store queue's table makes of it.
 
     factors: of the instruction's rows, by which they are multiplied first where the table says so.
     """
     row = signed(ins.local) & _ROW_MASK
     rows, cols = signed(ins.rows), signed(ins.cols)
-    whole_row = cfg.command == _SOFTMAX or cfg.command == _LAYERNORM
+    whole_row = cfg.columns > 0
     for r in range(rows):
         at = base + ins.dram + r * ins.stride
         for c in range(cols):
             value = signed(accumulator[row + r, c])
             if cfg.by_row:
                 value = weighted_mean(value, factors[r])
+            if whole_row:
+                memory[at + c] = result[r, ins.column + c]
+                continue
+            if cfg.command != _NONE:
+                value = _narrowed(value, ins.column + c, cfg, pool)
             if ins.flags & _WIDE:
                 _put_int32(memory, at + 4 * c, value)
-            elif whole_row:
-                memory[at + c] = result[r, ins.column + c]
             else:
-                memory[at + c] = np.int8(_narrowed(value, ins.column + c, cfg, pool))
+                memory[at + c] = np.int8(value)
 
 
 @compiled

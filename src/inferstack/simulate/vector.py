@@ -1,4 +1,4 @@
-"""Lowering of residual add, GELU, softmax and LayerNorm on their own: in, through, out."""
+"""Lowering of what the units behind the accumulator compute, alone: in, through, out."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from inferstack.core.errors import MappingError
 from inferstack.core.units import ceil_div
 from inferstack.hardware.accelerator import Accelerator, Role
 from inferstack.ir.graph import Graph, Operator
+from inferstack.mapping.epilogue import LOADED_KINDS, ROW_KINDS
 from inferstack.simulate import isa, templates
 from inferstack.simulate.lower import (
     ACCUMULATOR_ROW_BYTES,
-    ROW_COMMANDS,
     Addend,
     Box,
     Emitter,
-    add_operand,
     buffer_rows,
     element_bytes,
     halves,
     level_for,
+    loaded_operand,
     outcome_of,
 )
 from inferstack.simulate.tables import Tables
 
-KINDS = ("add", "gelu", "softmax", "layernorm")
 WIDEST_TILE = 256
 """Columns of a tile of an operator that goes element by element."""
 
@@ -36,7 +35,7 @@ def lower_vector(graph: Graph, operator: Operator, accelerator: Accelerator) -> 
     emitter = Emitter(graph=graph, tables=Tables(graph))
     level = level_for(accelerator, Role.OUTPUT)
     half = buffer_rows(level, ACCUMULATOR_ROW_BYTES)
-    width = columns if operator.kind in ROW_COMMANDS else min(columns, WIDEST_TILE)
+    width = columns if operator.kind in ROW_KINDS else min(columns, WIDEST_TILE)
     height = half // ceil_div(width, templates.BLOCK)
     if height == 0:
         raise MappingError(
@@ -65,8 +64,8 @@ def lower_vector(graph: Graph, operator: Operator, accelerator: Accelerator) -> 
 
 def _operands(emitter: Emitter, operator: Operator, columns: int) -> list[Addend]:
     """What is loaded into the accumulator; the first overwrites, the second adds."""
-    if operator.kind == "add":
-        return [add_operand(emitter, operator, slot, columns) for slot in "ab"]
+    if operator.kind in LOADED_KINDS:
+        return [loaded_operand(emitter, operator, slot, columns, alone=True) for slot in "ab"]
     tensor = emitter.graph.operands(operator)["x"]
     return [
         Addend(

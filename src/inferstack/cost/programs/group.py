@@ -9,10 +9,11 @@ from inferstack.core.infeasible import Infeasible
 from inferstack.cost.figures import port_cycles
 from inferstack.cost.groups.group import GroupCost
 from inferstack.cost.groups.setting import KernelPlan
-from inferstack.cost.programs.vector import VECTOR_KINDS, vector_cost, vector_operator
+from inferstack.cost.programs.vector import vector_cost, vector_operator
 from inferstack.cost.scheduled import Scheduled
 from inferstack.cost.units import host_cycles
 from inferstack.hardware.accelerator import Accelerator
+from inferstack.mapping.epilogue import PRODUCT, VECTOR_KINDS
 from inferstack.mapping.group import WHOLE
 from inferstack.mapping.kernels import Kernel, KernelGraph
 
@@ -33,6 +34,9 @@ def unit_of(kernel: Kernel, accelerator: Accelerator) -> Unit:
     if kernel.contraction is not None:
         return Unit.ARRAY
     vector = kernel.kind in VECTOR_KINDS and accelerator.supports(kernel.kind)
+    if kernel.kind == PRODUCT:
+        # Nothing is loaded again along an axis that it does not have.
+        vector &= all(port.access.dims == kernel.writes.access.dims for port in kernel.reads)
     return Unit.UNITS if vector and kernel.integer else Unit.HOST
 
 

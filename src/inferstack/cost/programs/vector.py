@@ -1,7 +1,7 @@
-"""Operators of the vector unit on their own: residual add, GELU, softmax, LayerNorm.
+"""Operators of the vector unit on their own: residual add, activations, products, softmax, norms.
 
-Tiles of rows are loaded into the accumulator as int32 and leave through the unit; softmax and
-LayerNorm need whole rows, the others go by tiles of columns too.
+Tiles of rows are loaded into the accumulator as int32 and leave through the unit; those that read a
+row several times need whole rows, the others go by tiles of columns too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from inferstack.core.units import ceil_div
 from inferstack.cost.access import Access
 from inferstack.cost.programs.pack import machine
 from inferstack.hardware.accelerator import Accelerator, Role
-from inferstack.mapping.epilogue import ROW_FACTOR_BITS, ROW_KINDS, Epilogue
+from inferstack.mapping.epilogue import ROW_FACTOR_BITS, ROW_KINDS, VECTOR_KINDS, Epilogue
 from inferstack.mapping.kernels import Kernel, KernelGraph
 from inferstack.mapping.tiled import BLOCK_ROWS, block, level_of
 
-VECTOR_KINDS = ("add", "gelu", "softmax", "layernorm")
 WIDEST_TILE = 256
 """Columns of a tile of an operator that goes element by element."""
 

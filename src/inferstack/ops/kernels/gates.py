@@ -85,6 +85,16 @@ def high_part(q: int) -> int:
 
 
 @compiled
+def part_of(value: int, part: int) -> int:
+    """int8 of a product at its output's scale: see `multiply_rows`."""
+    if part == 0:
+        return saturate_int8(value)
+    value = clipped(value, PARTS_MAX)
+    high = high_part(value)
+    return high if part == 1 else value - (high << PART_BITS)
+
+
+@compiled
 def multiply_rows(
     a: Array, b: Array, out_multiplier: Array, out_shift: Array, part: int, out: Array
 ) -> None:
@@ -99,9 +109,4 @@ def multiply_rows(
         for i in range(a.shape[1]):
             product = clipped(a[r, i], INT16_MAX) * clipped(b[r, i], INT16_MAX)
             value = rescale(product, out_multiplier[i * table], out_shift[i * table])
-            if part == 0:
-                out[r, i] = saturate_int8(value)
-            else:
-                value = clipped(value, PARTS_MAX)
-                high = high_part(value)
-                out[r, i] = high if part == 1 else value - (high << PART_BITS)
+            out[r, i] = part_of(value, part)
