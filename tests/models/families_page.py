@@ -27,7 +27,7 @@ and writes this page; `tests/models/test_families_page.py` tries each row again.
 
 - *Counts*: `analyze` takes it, in every phase.
 - *Values*: our reading of the folder that `transformers` saved has its hidden states, logits or
-  vectors to 1e-4, its parameters and, to the digit, its matmul FLOPs (in `tests/models`,
+  vectors to 1e-4, its parameters and, to the digit, its matmul FLOPs, of steps too (`tests/models`,
   `test_referees.py`, `test_two_stacks.py`, `test_vision.py`, `test_sounds.py`, `test_speech.py`).
 - *Writes*: prepared for generation, it has the logits of the whole text, token by token.
 - *int8*: matmuls in int8 between operators in floating point. *Integers*: all of it. "no" names the

@@ -174,6 +174,39 @@ def test_parameters_and_flops_are_as_many(referee: Referee, model: tuple[Any, Pa
     assert flops + pooler + referee.differs == counter.get_total_flops()
 
 
+WITHOUT_CACHE = "openai-gpt"
+"""Its code has none."""
+ALL_KEYS = "gpt_neo"
+"""Its code scores all keys of a step and masks those behind the window."""
+
+
+def test_a_step_takes_as_many_flops(referee: Referee, model: tuple[Any, Path]) -> None:
+    if not referee.writes or referee.model_type == WITHOUT_CACHE:
+        pytest.skip("there are no steps")
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from inferstack.analysis.convention import Mask, convention_named
+    from inferstack.analysis.count import count
+
+    reference, folder = model
+    mask = Mask.FULL if referee.model_type == ALL_KEYS else Mask.CAUSAL
+    ids = torch.from_numpy(sentences()[0])
+    graph, _ = load_graph(folder, Scenario.decode(TOKENS - 1, batch=2))
+    kinds = ("matmul", "attention_scores", "attention_context")
+    counted = count(graph, convention_named("exact", mask=mask))
+    ours = sum(one.flops for one in counted if one.kind in kinds)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        before = reference(input_ids=ids[:, :-1], use_cache=True)
+        # transformers 5 renamed what a step goes on from.
+        name = "cache" if "cache" in before else "past_key_values"
+        kept = {name: before[name]}
+        with FlopCounterMode(display=False) as counter:
+            reference(input_ids=ids[:, -1:], use_cache=True, **kept)
+    assert ours == counter.get_total_flops()
+
+
 def test_decoding_with_the_cache_is_equal(referee: Referee, model: tuple[Any, Path]) -> None:
     if not referee.writes:
         pytest.skip("an encoder has no cache")
