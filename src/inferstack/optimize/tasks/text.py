@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.compress.calibration import Calibration, Feeds, calibrate
+from inferstack.compress.perplexity import nats_of
 from inferstack.core.errors import DataError, InputError
 from inferstack.core.progress import Progress, counted
 from inferstack.ir.graph import Graph
@@ -154,14 +155,10 @@ def scored(graph: Graph, ids: Array) -> Array:
     """See `TextEvaluation._scores`. ids: (windows, tokens)."""
     import numpy as np
 
-    logits = execute(graph, {graph.inputs[0]: ids})[graph.outputs[0]][:, :-1].astype(np.float64)
-    if not np.isfinite(logits).all():
-        hint = "the weights are damaged"
-        raise InputError(f"graph {graph.name}", "the logits are not finite", hint=hint)
-    most = logits.max(axis=-1, keepdims=True)
-    sums = np.log(np.exp(logits - most).sum(axis=-1)) + most[..., 0]
-    own = np.take_along_axis(logits, ids[:, 1:, None], axis=-1)[..., 0]
-    return np.stack([sums - own, logits.argmax(axis=-1).astype(np.float64)], axis=1)
+    logits = execute(graph, {graph.inputs[0]: ids})[graph.outputs[0]]
+    nats = [nats_of(one[:-1], window[1:]) for one, window in zip(logits, ids, strict=True)]
+    likeliest = logits[:, :-1].argmax(axis=-1)
+    return np.stack([np.stack(nats), likeliest.astype(np.float64)], axis=1)
 
 
 def windows_of(ids: Sequence[int], tokens: int, where: str) -> Array:
