@@ -23,7 +23,7 @@ HOUSE = (
 
 EXTRAS = frozenset(
     {"torch", "transformers", "onnx", "onnxruntime", "openvino", "jax", "tvm", "tensorflow"}
-    | {"tensorrt", "amaranth", "huggingface_hub"}
+    | {"tensorrt", "amaranth", "huggingface_hub", "PIL"}
 )
 """Optional packages: only ever imported inside the function that needs them."""
 

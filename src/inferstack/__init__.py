@@ -28,6 +28,7 @@ _HOMES = {
     "Plan": "inferstack.api.plan",
     "compare": "inferstack.api.compare",
     "Comparison": "inferstack.api.compare",
+    "Classifier": "inferstack.api.classifier",
     "Decoder": "inferstack.api.decoder",
     "Encoder": "inferstack.api.encoder",
     "TextToText": "inferstack.api.text_to_text",

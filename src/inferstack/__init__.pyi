@@ -1,5 +1,6 @@
 """What type checkers and editors see of `import inferstack`; the names load lazily."""
 
+from inferstack.api.classifier import Classifier as Classifier
 from inferstack.api.compare import Comparison as Comparison
 from inferstack.api.compare import compare as compare
 from inferstack.api.counts import Counts as Counts

@@ -7,7 +7,7 @@ from enum import StrEnum
 from inferstack.analysis.convention import Mask
 from inferstack.analysis.workload import Task
 
-__all__ = ["WRITTEN_TOKENS", "ElementType", "Group", "Mask", "Task"]
+__all__ = ["SHOWN_CLASSES", "WRITTEN_TOKENS", "ElementType", "Group", "Mask", "Task"]
 
 
 class ElementType(StrEnum):
@@ -30,3 +30,6 @@ class Group(StrEnum):
 
 WRITTEN_TOKENS = 128
 """That a decoder writes at most where nothing else is asked for."""
+
+SHOWN_CLASSES = 5
+"""Of an image, where nothing else is asked for."""

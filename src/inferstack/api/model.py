@@ -28,6 +28,7 @@ from inferstack.models.layers import LayerSet
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from inferstack.api.classifier import Classifier
     from inferstack.api.decoder import Decoder
     from inferstack.api.encoder import Encoder
     from inferstack.api.layer import Layer
@@ -268,6 +269,12 @@ class Model(Shown):
     def generate(self, prompt: str, **how: Unpack[Writing]) -> str:
         """What the model writes; see `Writer.stream`. `writer` keeps the model for several."""
         return self.writer().generate(prompt, **how)
+
+    def classifier(self) -> Classifier:
+        """The checkpoint of a ViT or a DeiT, ready to name images. Raises CheckpointError."""
+        from inferstack.api.classifier import loaded_classifier
+
+        return loaded_classifier(self._checkpoint())
 
     def transcriber(self) -> Transcriber:
         """The checkpoint of a Whisper, ready to hear. Raises CheckpointError."""
