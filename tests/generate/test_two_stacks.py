@@ -21,7 +21,8 @@ TOKENS = 14
 RULES: dict[str, dict[str, Any]] = {
     "none": {},
     "all": {
-        "no_repeat_ngram_size": 2, "repetition_penalty": 1.3, "min_length": 6, "min_new_tokens": 4,
+        "no_repeat_ngram_size": 2, "encoder_no_repeat_ngram_size": 1, "repetition_penalty": 1.3,
+        "min_length": 6, "min_new_tokens": 4,
         "suppress_tokens": [7, 11], "begin_suppress_tokens": [9, 500],
         "bad_words_ids": [[5], [8, 3]], "forced_bos_token_id": 4, "forced_eos_token_id": 2,
     },
@@ -137,7 +138,7 @@ def test_what_makes_no_sense_is_refused(
         ({"suppress_tokens": [1.5]}, "suppress_tokens is no list of ids"),
         ({"bad_words_ids": [[]]}, "bad_words_ids is no list of words"),
         ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size makes no sense"),
-        ({"encoder_no_repeat_ngram_size": 3}, "encoder_no_repeat_ngram_size is not supported"),
+        ({"encoder_repetition_penalty": 1.2}, "encoder_repetition_penalty is not supported"),
     ],
 )
 def test_rules_that_are_not_followed_are_refused(

@@ -25,11 +25,12 @@ def ruled(
     *,
     most: int,
     end_ids: frozenset[int],
+    read: Sequence[int] = (),
 ) -> Array:
     """The logits (vocabulary,) with what the rules forbid at minus infinity.
 
-    given: what the decoder began with. most: ids that it may write. Raises InputError where
-    nothing is left.
+    given: what the decoder began with. most: ids that it may write. read: those of an encoder.
+    Raises InputError where nothing is left.
     """
     forced = None
     if len(given) == 1 and not written:
@@ -46,7 +47,7 @@ def ruled(
         seen = np.unique(ids)
         scores = result[seen]
         result[seen] = np.where(scores < 0, scores * rules.penalty, scores / rules.penalty)
-    for token in {*_forbidden(rules, ids, written, end_ids)}:
+    for token in {*_forbidden(rules, ids, written, end_ids, read)}:
         if token < len(result):
             result[token] = -np.inf
     # The first token of its own choice.
@@ -60,7 +61,11 @@ def ruled(
 
 
 def _forbidden(
-    rules: Rules, ids: Sequence[int], written: Sequence[int], end_ids: frozenset[int]
+    rules: Rules,
+    ids: Sequence[int],
+    written: Sequence[int],
+    end_ids: frozenset[int],
+    read: Sequence[int],
 ) -> Iterator[int]:
     yield from rules.suppressed
     if len(ids) < rules.shortest or len(written) < rules.shortest_new:
@@ -69,9 +74,11 @@ def _forbidden(
         before = len(word) - 1
         if before <= len(ids) and tuple(ids[len(ids) - before :]) == word[:-1]:
             yield word[-1]
-    before = rules.no_repeat - 1
-    if 0 <= before <= len(ids):
+    for size, place in ((rules.no_repeat, ids), (rules.no_repeat_read, read)):
+        before = size - 1
+        if not 0 <= before <= len(ids):
+            continue
         last = tuple(ids[len(ids) - before :])
-        for at in range(len(ids) - before):
-            if tuple(ids[at : at + before]) == last:
-                yield ids[at + before]
+        for at in range(len(place) - before):
+            if tuple(place[at : at + before]) == last:
+                yield place[at + before]

@@ -74,6 +74,11 @@ class Runner:
         """None: a decoder by itself has no encoder in front."""
         return 0
 
+    @property
+    def read_ids(self) -> tuple[int, ...]:
+        """None, likewise."""
+        return ()
+
     def start(self, capacity: int, given: Values | None = None) -> Sequence:
         """A new text of at most `capacity` tokens. given: what an encoder made, by name. Raises
         InputError beyond the positions."""

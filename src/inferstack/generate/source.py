@@ -25,8 +25,11 @@ Array = npt.NDArray[Any]
 class Source:
     """What a decoder reads; `start` begins a text about it."""
 
-    def __init__(self, runner: Runner, given: Values, tokens: int) -> None:
-        self._runner, self._given, self.read_tokens = runner, given, tokens
+    def __init__(
+        self, runner: Runner, given: Values, tokens: int, read_ids: tuple[int, ...] = ()
+    ) -> None:
+        self._runner, self._given = runner, given
+        self.read_tokens, self.read_ids = tokens, read_ids
 
     @property
     def description(self) -> Description:
@@ -52,13 +55,13 @@ class Reader:
             need = f"1 to {longest:,} tokens"
             raise InputError("--prompt", "cannot be read at once", got=f"{len(ids):,}", need=need)
         array = np.asarray(ids, dtype=np.int64)[None]
-        return self._made({"ids": array, "mask": np.ones_like(array)}, len(ids))
+        return self._made({"ids": array, "mask": np.ones_like(array)}, len(ids), tuple(ids))
 
     def hear(self, signal: Array) -> Source:
         """A spectrogram (features, times), two times a token."""
         return self._made({"signal": signal[None, :, None]}, signal.shape[1] // 2)
 
-    def _made(self, feeds: Values, tokens: int) -> Source:
+    def _made(self, feeds: Values, tokens: int, ids: tuple[int, ...] = ()) -> Source:
         encoder = self.model.graph(Scenario.encode(tokens))
         with np.errstate(over="ignore", invalid="ignore"):
             (source,) = execute(encoder, feeds).values()
@@ -78,4 +81,4 @@ class Reader:
                 if data is not None:
                     inputs[slot] = data
             given[f"{operator.output}_cache"] = evaluate(prompt, operator, inputs)
-        return Source(self.runner, given, tokens)
+        return Source(self.runner, given, tokens, ids)

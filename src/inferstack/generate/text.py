@@ -41,6 +41,10 @@ class Begins(Protocol):
     def read_tokens(self) -> int:
         """Of what the encoder read."""
 
+    @property
+    def read_ids(self) -> tuple[int, ...]:
+        """Those of a text that the encoder read."""
+
     def start(self, capacity: int) -> Text:
         """A text of at most so many tokens."""
 
@@ -116,7 +120,7 @@ class Generation:
             return logits
         return ruled(
             self._rules, logits, self.prompt, self.ids, most=self._most,
-            end_ids=self._tokenizer.end_ids,
+            end_ids=self._tokenizer.end_ids, read=self._model.read_ids,
         )  # fmt: skip
 
     def _free(self, text: str) -> tuple[int, bool]:

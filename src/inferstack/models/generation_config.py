@@ -15,7 +15,6 @@ from inferstack.models.text_tokenizer import GENERATION
 
 MOST_WORDS = 2**20
 UNSUPPORTED = (
-    "encoder_no_repeat_ngram_size",
     "encoder_repetition_penalty",
     "exponential_decay_length_penalty",
     "sequence_bias",
@@ -29,9 +28,10 @@ class Rules:
 
     forced_first, forced_last: the first id that it writes, and the last where its length ends it.
     suppressed, suppressed_first: ids that are never written, or not first. bad_words: sequences of
-    ids that are not. no_repeat: no sequence of so many ids twice; 0 is no rule. penalty: what the
-    scores of ids that stand there already are divided by. shortest, shortest_new: no end token
-    before so many ids, with `start` or, which goes before, without.
+    ids that are not. no_repeat: no sequence of so many ids twice, 0 is no rule; no_repeat_read:
+    none of what an encoder read. penalty: what the scores of ids that stand there are divided by.
+    shortest, shortest_new: no end token before so many ids, with `start` or, which goes before,
+    without.
     """
 
     begin: int | None = None
@@ -42,6 +42,7 @@ class Rules:
     suppressed_first: frozenset[int] = frozenset()
     bad_words: tuple[tuple[int, ...], ...] = ()
     no_repeat: int = 0
+    no_repeat_read: int = 0
     penalty: float = 1.0
     shortest: int = 0
     shortest_new: int = 0
@@ -75,6 +76,7 @@ def read_rules(folder: Path, rows: int) -> Rules:
         suppressed_first=frozenset(_ids(file, "begin_suppress_tokens")),
         bad_words=_words(file),
         no_repeat=file.whole_or("no_repeat_ngram_size", 0, MOST_WORDS, least=0),
+        no_repeat_read=file.whole_or("encoder_no_repeat_ngram_size", 0, MOST_WORDS, least=0),
         penalty=file.number_or("repetition_penalty", 1.0, 1e-6, 1e6),
         shortest=0 if new else file.whole_or("min_length", 0, MOST_WORDS, least=0),
         shortest_new=new,
