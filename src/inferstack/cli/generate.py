@@ -1,4 +1,4 @@
-"""Write a text, token by token: continue one, translate or summarize it."""
+"""Continue a text, translate or summarize one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
             typer.Option(metavar="TOKEN", help="What to translate into, such as fra_Latn."),
         ] = None,
     ) -> None:
-        """Write a text, token by token: continue one, translate or summarize it.
+        """Continue a text, translate or summarize one.
 
         A decoder continues the prompt; an encoder-decoder reads it and writes another text.
 
