@@ -88,7 +88,7 @@ def test_no_hint_stands_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_model_of_another_tool_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("m.onnx", "m.pt", "scale.cfg", "gemmini_params.h"):
+    for name in ("m.pt", "scale.cfg", "gemmini_params.h"):
         text, what = FILES[name]
         (tmp_path / name).write_text(text, encoding="utf-8")
         assert main(["analyze", str(tmp_path / name)]) == 2

@@ -26,6 +26,9 @@ from inferstack.models.gguf_model import GgufModel, open_model, weight_type
 from inferstack.models.hugging_face import read_architecture
 from inferstack.models.layers import ARCHITECTURE as LAYERS
 from inferstack.models.layers import LayerSet, is_layer_file, layers_of, read_layers
+from inferstack.models.onnx.file import is_onnx
+from inferstack.models.onnx.model import OnnxArchitecture
+from inferstack.models.onnx.model import open_model as open_onnx_model
 from inferstack.models.scenario import Phase, Scenario, check_size
 from inferstack.models.weight_type import WeightType
 from inferstack.ops.registry import assumptions
@@ -63,6 +66,8 @@ class Model:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What it can do, the usual one first."""
+        if self.architecture.phases == (Phase.PREFILL,):
+            return (Task.PREFILL,)
         if Phase.DECODE in self.architecture.phases:
             encodes = (Task.ENCODE,) if Phase.ENCODE in self.architecture.phases else ()
             return (Task.GENERATE, Task.PREFILL, Task.DECODE, *encodes)
@@ -139,6 +144,12 @@ def is_causal(model: Model) -> bool:
     return decodes or bool(getattr(model.config, "causal", False))
 
 
+def own_length(model: Model) -> int | None:
+    """The length of sequences of a file that was made for one; None where any will do."""
+    own = getattr(model.config, "usual_tokens", None)
+    return None if own is None else int(own)
+
+
 def check_mask(model: Model, mask: Mask | None) -> None:
     """Raises InputError for a causal mask on a model that has none."""
     if mask is Mask.CAUSAL and not is_causal(model):
@@ -164,7 +175,7 @@ def analyze(workload: Workload, convention: Convention = EXACT) -> Analysis:
 
 def find_model(name: str, *, image_size: int | None = None) -> Model:
     """The preset of that name, the model whose config.json stands in that folder, that of a GGUF
-    file, or the layers of a file.
+    file or an ONNX file, or the layers of a file.
 
     image_size: for models that see images. Raises UnknownNameError for what is neither, InputError
     for an image size that makes no sense, CheckpointError for a folder that cannot be read.
@@ -181,13 +192,16 @@ def find_model(name: str, *, image_size: int | None = None) -> Model:
                 "MODEL", "model", name, names, listed_by="inferstack models"
             ) from None
         # Of another ending, and of no known tool: the error says which files of layers are read.
-        if os.path.isfile(name) and recognised(Path(name)) is None:
+        if os.path.isfile(name) and recognised(Path(name)) is None and not is_onnx(Path(name)):
             return _layers(Path(name).stem, read_layers(Path(name)), image_size)
         folder = Path(name)
         if is_gguf(folder):
             gguf = open_model(folder)
             architecture, config = gguf.architecture, gguf.description
             name, weights = folder.stem, weight_type(gguf)
+        elif is_onnx(folder):
+            config = open_onnx_model(folder)
+            architecture, name = OnnxArchitecture(config), folder.stem
         else:
             architecture, config, weights = read_architecture(folder)
             name = folder.resolve().name
@@ -246,9 +260,10 @@ def workloads(
                 hint="leave --seq-len out; --image-size sets the height and width in pixels",
             )
         lengths = (1,)
+    own = own_length(model)
     for flag, size in (("--batch", batch), *(("--seq-len", n) for n in lengths or ())):
         check_size(flag, size)
     return tuple(
         Workload(model=model, task=chosen, batch=batch, tokens=tokens)
-        for tokens in lengths or USUAL_LENGTHS
+        for tokens in lengths or (USUAL_LENGTHS if own is None else (own,))
     )

@@ -164,7 +164,10 @@ def _read_as(asked: Sequence[Workload]) -> tuple[str, ...]:
     if isinstance(model.config, LayerSet):
         return (f"layers read as {model.config.read_as}",)
     beside = ", ".join(getattr(model.config, "unread", ()))
-    return (f"{model.name}: the text is counted; {beside} is not read",) if beside else ()
+    if beside:
+        return (f"{model.name}: the text is counted; {beside} is not read",)
+    notes: tuple[str, ...] = getattr(model.config, "notes", ())
+    return notes
 
 
 def _stretched(asked: Sequence[Workload]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from inferstack.analysis.workload import (
     check_mask,
     find_model,
     layer_model,
+    own_length,
     workloads,
 )
 from inferstack.api.arguments import chosen, lengths_of, name_or_path, sentence_list, whole
@@ -159,6 +160,7 @@ class Model(Shown):
         if isinstance(self._found.config, LayerSet):
             notes.append(f"layers read as {self._found.config.read_as}")
         graph = workload.graph()
+        notes += getattr(self._found.config, "notes", ())
         search = Search(
             objective=objective,
             fuse=fuse,
@@ -334,7 +336,7 @@ class Model(Shown):
         if task is None and Task.DECODE in self._found.tasks:
             task = Task.DECODE
         if seq_len is None and self._found.architecture.sees_tokens:
-            seq_len = USUAL_TOKENS
+            seq_len = own_length(self._found) or USUAL_TOKENS
         lengths = lengths_of(seq_len)
         (workload,) = workloads(
             self._found, lengths=lengths, task=task, batch=whole("--batch", batch)

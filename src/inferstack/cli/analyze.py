@@ -36,7 +36,8 @@ def register(app: typer.Typer) -> None:
         model: Annotated[
             str | None,
             typer.Argument(
-                help="A model's name, a Hugging Face folder with config.json, or a file of layers.",
+                help="A model's name, a Hugging Face folder with config.json, an ONNX file, "
+                "or a file of layers.",
                 autocompletion=completion.models,
             ),
         ] = None,

@@ -17,6 +17,7 @@ MACHINE = "describe the machine in YAML: `inferstack machine list` names some to
 IMPORT = "`inferstack machine import FILE -o machine.yaml` makes a machine of it"
 MAPPING = "write a mapping of ours with `inferstack map MODEL --out FOLDER`, and edit it"
 DECODER = "`inferstack generate`, `perplexity` and `analyze` read it"
+GRAPH = "`inferstack analyze` and `map` read it"
 FOLDER = "give a Hugging Face folder with config.json and safetensors"
 
 
@@ -37,7 +38,7 @@ BINARIES = (
         (bytes([0x80, protocol]), Foreign(f"a Python pickle, {CHECKPOINT}", FOLDER, is_yaml=False))
         for protocol in range(2, 6)
     ),
-    (b"\x08", Foreign("an ONNX model", FOLDER, is_yaml=False)),
+    (b"\x08", Foreign("an ONNX model", GRAPH, is_yaml=False)),
 )
 """By how a file begins. An ONNX file begins with its version, and ends in .onnx."""
 TEXTS = (

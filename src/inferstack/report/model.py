@@ -35,7 +35,9 @@ def to_table(model: Model) -> RenderableType:
 def to_json(model: Model) -> dict[str, Any]:
     """The model as plain data."""
     config = model.config
-    sizes = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
+    sizes = getattr(config, "sizes", None)
+    if sizes is None:
+        sizes = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
     return {
         "name": model.name,
         "tasks": [task.value for task in model.tasks],
