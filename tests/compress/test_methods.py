@@ -156,13 +156,42 @@ def small_graph(kind: str, attributes: dict[str, Any] | None = None) -> Graph:
     return builder.build(("last",))
 
 
-def test_a_kind_without_integer_form_names_the_operator() -> None:
+@pytest.mark.parametrize("name", ["integer-only", "int8-float"])
+def test_a_kind_without_integer_form_stays_on_the_host(name: str) -> None:
     graph = small_graph("tanh")
-    calibration = calibrate(graph, [{"ids": np.arange(8).reshape(2, 4)}])
-    with pytest.raises(InputError, match=r"operator last \(tanh\) has no integer form") as caught:
-        method("integer-only").apply(graph, calibration)
-    assert "int8-float keeps such operators in floating point" in str(caught.value)
-    assert method("int8-float").apply(graph, calibration).operators[-1].kind == "tanh"
+    feeds = {"ids": np.arange(8).reshape(2, 4)}
+    compressed = method(name).apply(graph, calibrate(graph, [feeds]))
+    assert [one.kind for one in compressed.operators][-2:] == ["dequantize", "tanh"]
+    real, found = (execute(one, feeds)[one.outputs[0]] for one in (graph, compressed))
+    assert np.abs(real - found).max() < 0.1
+
+
+def test_what_the_host_made_comes_back_in_16_bits_for_a_sum_and_in_8_for_a_product() -> None:
+    builder = GraphBuilder("crossing")
+    builder.tensor("ids", (2, 4), DType.INT64, TensorRole.INPUT)
+    random = np.random.default_rng(0)
+    table, w, u = (
+        builder.tensor(
+            one, shape, DType.FLOAT32, TensorRole.WEIGHT,
+            random.normal(0, 1, shape).astype(np.float32),
+        )
+        for one, shape in (("table", (9, 8)), ("w", (8, 8)), ("u", (4, 8)))
+    )  # fmt: skip
+    x = builder.add("embedding", "word", {"table": table, "ids": "ids"})
+    y = builder.add("tanh", "bent", {"x": x})
+    total = builder.add("add", "total", {"a": y, "b": x})
+    placed = builder.add("add", "placed", {"a": total, "b": u})
+    product = builder.add("matmul", "product", {"a": y, "b": w})
+    graph = builder.build((placed, product))
+    feeds = {"ids": np.arange(8).reshape(2, 4)}
+    compressed = method("integer-only").apply(graph, calibrate(graph, [feeds]))
+    types = {one.name: compressed.tensors[one.output].dtype for one in compressed.operators}
+    assert types["bent.sixteen"] is DType.INT16
+    assert types["bent.quantized"] is DType.INT8
+    assert types["total"] is types["placed"] is types["product"] is DType.INT32
+    real, found = execute(graph, feeds), execute(compressed, feeds)
+    for theirs, own in zip(graph.outputs, compressed.outputs, strict=True):
+        assert np.abs(real[theirs] - found[own]).max() < 0.02 * np.abs(real[theirs]).max()
 
 
 def test_a_graph_without_weights_is_refused(tiny: Graph, calibration: Calibration) -> None:

@@ -30,7 +30,8 @@ and writes this page; `tests/models/test_families_page.py` tries each row again.
   vectors to 1e-4, its parameters and, to the digit, its matmul FLOPs, of steps too (`tests/models`,
   `test_referees.py`, `test_two_stacks.py`, `test_vision.py`, `test_sounds.py`, `test_speech.py`).
 - *Writes*: prepared for generation, it has the logits of the whole text, token by token.
-- *int8*: matmuls in int8 between operators in floating point. *Integers*: all of it. "no" names the
+- *int8*: matmuls in int8 between operators in floating point. *Integers*: all of it, but for the
+  kinds that are named, which run on the host. "no" names the
   kind of operator that stands in the way; "far off": it runs, and a cosine of its outputs is below
   {NEAR} (on random weights, a small error sends tokens to other experts).
 

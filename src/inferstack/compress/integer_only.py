@@ -2,7 +2,9 @@
 
 i-GELU, i-softmax and i-LayerNorm work on the int32 accumulator and hand on int8; a residual add
 brings the int8 operand to the accumulator's scale, so that it can be accumulated in place. Only the
-last hidden state is dequantized, for the pooling on the host.
+last hidden state is dequantized, for the pooling on the host. An operator without integer form runs
+in floating point on the host too, on dequantized operands; what reads its result as integers gets
+it in 16 bits, and the array in 8.
 Source: I-BERT, Kim et al. 2021, arXiv:2101.01321.
 """
 
@@ -13,8 +15,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inferstack.compress.calibration import Calibration
-from inferstack.compress.int8_float import dequantized
-from inferstack.compress.lowering import ARRAY_KINDS, Integer, Lowering, number, tensor_scale
+from inferstack.compress.crossing import CrossingLowering
+from inferstack.compress.lowering import ARRAY_KINDS, Integer, number, tensor_scale
 from inferstack.core.dtypes import DType
 from inferstack.ir.graph import Graph, Operator, TensorRole
 from inferstack.ops.kernels.gates import PART_BITS, PARTS_MAX
@@ -36,6 +38,13 @@ if TYPE_CHECKING:
 
 HOST_KINDS = frozenset({"mean_pool", "token_pool"})
 """Kinds from which on all is in floating point on the host, behind the last integer operator."""
+TABLE_KINDS = frozenset({"embedding", "position_embedding"})
+VECTOR_KINDS = frozenset(
+    {"append_cache", "add", "gelu", "layernorm", "multiply", "rmsnorm", "rotary", "silu", "softmax"}
+)
+FORMS = ARRAY_KINDS | TABLE_KINDS | VECTOR_KINDS
+"""Kinds with an integer form."""
+STATIC = frozenset({TensorRole.WEIGHT, TensorRole.CONSTANT})
 NORM_HEADROOM = 4.0
 """i-LayerNorm's common scale covers the calibrated range so many times before it clips at 2^20."""
 SUM_BITS = 16
@@ -51,25 +60,33 @@ class IntegerOnly:
     description = "integer-only softmax, LayerNorm and GELU; nothing is dequantized in between"
 
     def apply(self, graph: Graph, calibration: Calibration) -> Graph:
-        """The integer program. Raises InputError naming the first operator without integer form."""
+        """The program: integers, but for what has no integer form, which stays on the host.
+
+        Raises InputError for weights without values.
+        """
         lowering = _IntegerLowering(graph, calibration, self.name)
         for operator in graph.operators:
             lowering.lower(operator)
         return lowering.builder.build(tuple(lowering.as_float(name) for name in graph.outputs))
 
 
-class _IntegerLowering(Lowering):
-    """One method per kind. low: of products in two parts, the low ones; `integers` has the high."""
+class _IntegerLowering(CrossingLowering):
+    """One method per kind. low: of products in two parts, the low ones; `integers` has the high.
+    behind: the tensors behind a pooling.
+    """
 
     def __init__(self, graph: Graph, calibration: Calibration, name: str) -> None:
         super().__init__(graph, calibration, name)
         self.low: dict[str, str] = {}
+        self.behind: set[str] = set()
 
     def lower(self, operator: Operator) -> None:
         """Add the integer form of an operator."""
         consumers = self.graph.consumers(operator.output)
         narrow = any(user.kind in ARRAY_KINDS | {"append_cache"} for user in consumers)
-        if any(self.is_made_in_float(name) for name in operator.inputs.values()):
+        if not self.takes_integers(operator):
+            if operator.kind in HOST_KINDS or self.behind & {*operator.inputs.values()}:
+                self.behind.add(operator.output)
             self.host(operator)
             return
         match operator.kind:
@@ -101,20 +118,32 @@ class _IntegerLowering(Lowering):
                 self.multiply(operator)
             case "rotary":
                 self.rotary(operator)
-            case kind if kind in HOST_KINDS:
-                self.host(operator)
-            case _:
-                raise self.refuse(
-                    operator,
-                    "has no integer form",
-                    hint="the method int8-float keeps such operators in floating point",
-                )
+
+    def takes_integers(self, user: Operator) -> bool:
+        """Whether an operator has an integer form here; the others stay on the host."""
+        if user.kind not in FORMS or self.behind & {*user.inputs.values()}:
+            return False
+        first = self.graph.tensors[next(iter(user.inputs.values()))]
+        if user.kind in TABLE_KINDS:
+            return first.role is TensorRole.WEIGHT
+        if user.kind in ARRAY_KINDS:
+            return self.on_array(user)
+        if first.role in STATIC:
+            return False
+        if user.kind == "softmax":
+            return "sinks" not in user.inputs and self.probabilities_only(user)
+        if user.kind == "layernorm":
+            return row_width(first.shape, user.attributes) == first.shape[-1]
+        return True
 
     def integer(self, operator: Operator, slot: str) -> Integer:
-        """The integer form of an operand. Raises InputError where it is float."""
+        """The integer form of an operand; of 16 bits where the host or the weights have it."""
         name = operator.inputs[slot]
-        if name not in self.integers:
-            raise self.refuse(operator, f"needs {name} as integers, but it is float")
+        if name not in self.integers and self.graph.tensors[name].role in STATIC:
+            self.integers[name] = self.static_sixteen(name, self.weight(operator, slot))
+        elif name not in self.integers:
+            self.as_float(name)
+            self.integers[name] = self.sixteen(operator, name)
         return self.integers[name]
 
     def embedding(self, operator: Operator) -> None:
@@ -127,7 +156,7 @@ class _IntegerLowering(Lowering):
         name = self.static(
             operator.inputs["table"], quantize(table, scale), DType.INT8, TensorRole.WEIGHT, scale
         )
-        inputs = {"table": name, "ids": self.floats[operator.inputs["ids"]]}
+        inputs = {"table": name, "ids": self.as_float(operator.inputs["ids"])}
         self.emit(operator, inputs, scale, dict(operator.attributes))
 
     def append_cache(self, operator: Operator) -> None:
@@ -141,12 +170,13 @@ class _IntegerLowering(Lowering):
     def add(self, operator: Operator) -> None:
         """int32 at the scale of the int32 operand; of two int8, 16 bits below the larger scale."""
         a, b = self.integer(operator, "a"), self.integer(operator, "b")
-        if b.dtype is DType.INT32 and a.dtype is DType.INT8:
+        if b.dtype is DType.INT32 and a.dtype is not DType.INT32:
             a, b = b, a
         inputs = {"a": a.tensor, "b": b.tensor}
         scale = a.scale
-        if a.dtype is DType.INT8:
-            scale = max(a.scale.max(), b.scale.max()).reshape(1) / 2**SUM_BITS
+        if a.dtype is not DType.INT32:
+            units = [side.scale.max() * 2.0 ** (side.dtype.bits - 8) for side in (a, b)]
+            scale = max(units).reshape(1) / 2**SUM_BITS
             inputs |= self.tables(operator.name, a.scale / scale, "a_")
         inputs |= self.tables(operator.name, b.scale / scale, "b_")
         self.emit(operator, inputs, scale)
@@ -317,26 +347,6 @@ class _IntegerLowering(Lowering):
             values = integer_angles(table)
             inputs[slot] = self.static(f"rotary.{slot}", values, DType.INT32, TensorRole.CONSTANT)
         self.emit(operator, inputs, scale, dict(operator.attributes))
-
-    def is_made_in_float(self, name: str) -> bool:
-        """Whether an operator on the host writes the tensor."""
-        producer = self.graph.producer(name)
-        return producer is not None and name in self.floats and name not in self.integers
-
-    def host(self, operator: Operator) -> None:
-        """An operator in floating point, on dequantized operands."""
-        inputs = {slot: self.as_float(name) for slot, name in operator.inputs.items()}
-        self.floats[operator.output] = self.builder.add(
-            operator.kind, operator.name, inputs, operator.attributes, part=operator.part
-        )
-
-    def as_float(self, name: str) -> str:
-        """The tensor in floating point: as it is, or dequantized on the host."""
-        if name not in self.floats and name in self.integers:
-            self.floats[name] = dequantized(self, name, self.integers[name])
-        elif name not in self.floats:
-            self.floats[name] = self.builder.declare(self.graph.tensors[name])
-        return self.floats[name]
 
 
 METHOD = IntegerOnly()

@@ -52,7 +52,8 @@ class Integer:
 class Lowering:
     """A float graph on its way to integers.
 
-    integers, floats: the new graph's forms of each old tensor, by the old tensor's name.
+    integers, floats: the new graph's forms of each old tensor, by the old tensor's name; narrowed:
+    int8 forms of those that are wider, or float.
     """
 
     def __init__(self, graph: Graph, calibration: Calibration, name: str) -> None:
@@ -61,6 +62,7 @@ class Lowering:
         self.builder = GraphBuilder(f"{graph.name} {name}")
         self.method = name
         self.integers: dict[str, Integer] = {}
+        self.narrowed: dict[str, Integer] = {}
         self.floats: dict[str, str] = {}
         for tensor in graph.inputs:
             self.floats[tensor] = self.builder.declare(graph.tensors[tensor])
@@ -195,20 +197,30 @@ class Lowering:
         return True
 
     def int8(self, operator: Operator, slot: str) -> Integer:
-        """The int8 form of an operand. Raises InputError where there is none."""
-        value = self.integers.get(operator.inputs[slot])
-        if value is None or value.dtype is not DType.INT8:
-            raise self.refuse(operator, f"needs {operator.inputs[slot]} as int8")
-        return value
+        """The int8 form of an operand."""
+        raise NotImplementedError
 
-    def probabilities_only(self, operator: Operator) -> None:
-        """Refuses a softmax that anything but an attention context reads: no one scale has it."""
+    def probabilities_only(self, operator: Operator) -> bool:
+        """Whether attention contexts alone read a softmax: for others, no one scale has it."""
         readers = self.graph.consumers(operator.output)
-        if operator.output in self.graph.outputs or any(
-            user.kind != "attention_context" or user.inputs["probabilities"] != operator.output
+        return operator.output not in self.graph.outputs and all(
+            user.kind == "attention_context" and user.inputs["probabilities"] == operator.output
             for user in readers
-        ):
-            raise self.refuse(operator, "is read by more than attention contexts")
+        )
+
+    def on_array(self, operator: Operator) -> bool:
+        """Whether the array computes it on int8.
+
+        Not a product of two activations by `matmul`, and not one of weights alone, which is the
+        same for every input.
+        """
+        first = self.graph.tensors[next(iter(operator.inputs.values()))]
+        fixed = first.role in (TensorRole.WEIGHT, TensorRole.CONSTANT)
+        if operator.kind not in ARRAY_KINDS or fixed:
+            return False
+        if operator.kind != "matmul":
+            return True
+        return self.graph.tensors[operator.inputs["b"]].role is TensorRole.WEIGHT
 
     # -- operators on the array -----------------------------------------------------------------
 
@@ -221,8 +233,6 @@ class Lowering:
 
         a = self.int8(operator, "a")
         source = self.graph.tensors[operator.inputs["b"]]
-        if source.role is not TensorRole.WEIGHT:
-            raise self.refuse(operator, "multiplies two activations; its b has to be a weight")
         transposed = bool(operator.attributes.get("transpose_b", False))
         weight = self.weight(operator, "b")
         weight = weight.T if transposed else weight

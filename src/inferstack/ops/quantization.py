@@ -66,12 +66,13 @@ def quantize_rows(values: Array) -> npt.NDArray[np.int8]:
     return out.reshape(values.shape)
 
 
-def quantize(values: Array, scale: Array | float) -> npt.NDArray[np.int8]:
-    """int8 of round-half-even(values / scale), clipped to [-127, 127]. scale broadcasts."""
+def quantize(values: Array, scale: Array | float, bits: int = 8) -> npt.NDArray[Any]:
+    """int8 (int16) of round-half-even(values / scale), clipped symmetrically. scale broadcasts."""
     import numpy as np
 
     rounded = np.rint(np.asarray(values, dtype=np.float64) / scale)
-    return np.clip(rounded, -INT8_MAX, INT8_MAX).astype(np.int8)
+    most = 2 ** (bits - 1) - 1
+    return np.clip(rounded, -most, most).astype(np.int8 if bits == 8 else np.int16)
 
 
 def dyadic(real: Array | float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -1,4 +1,5 @@
-"""float -> int8: round half to even of x / scale, clipped to [-127, 127].
+"""float -> int8: round half to even of x / scale, clipped to [-127, 127];
+int16, clipped likewise, with attribute bits = 16.
 
 scale: an attribute, or a tensor (n,) with a unit per channel of the last axis. Or attribute
 probabilities: rows of the last axis, each by its own largest value (`quantization.quantize_rows`).
@@ -36,7 +37,7 @@ class QuantizeRule(Rule):
         if "scale" in inputs:
             shape = inputs["scale"].shape
             self.need(shape == x.shape[-1:], x.name, shape, x.shape[-1:])
-        return x.shape, DType.INT8
+        return x.shape, DType.INT16 if attributes.get("bits", 8) == 16 else DType.INT8
 
     def space(
         self, inputs: Mapping[str, Tensor], output: Tensor, attributes: Mapping[str, Any]
@@ -57,7 +58,7 @@ class QuantizeRule(Rule):
         if attributes.get("probabilities", False):
             return quantize_rows(inputs["x"])
         scale = inputs["scale"] if "scale" in inputs else float(attributes["scale"])
-        return quantize(inputs["x"], scale)
+        return quantize(inputs["x"], scale, int(attributes.get("bits", 8)))
 
 
 RULE = QuantizeRule()
