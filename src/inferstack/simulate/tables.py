@@ -125,8 +125,10 @@ class Tables:
             "first_length": out["per_channel"],
         }
         size = (entries["per_channel"] + out["per_channel"]) * TABLE_ENTRY_BYTES
-        limit = 2 ** (int(operator.attributes.get("bits", 8)) - 1) - 1  # type: ignore[arg-type]
-        return self._with_constants(ACTIVATIONS[operator.kind], operator, size, entries, limit)
+        limits = []
+        if operator.kind == "silu":
+            limits = [2 ** (int(operator.attributes.get("bits", 8)) - 1) - 1]  # type: ignore[arg-type]
+        return self._with_constants(ACTIVATIONS[operator.kind], operator, size, entries, *limits)
 
     def layernorm(self, operator: Operator) -> int:
         """i-LayerNorm with its input table, gamma and beta."""
