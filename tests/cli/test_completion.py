@@ -13,7 +13,7 @@ import inferstack as ist
 from inferstack.cli.main import main
 
 CASES = [
-    ("inferstack map --on ge", ["gemmini", "gemmini-ibert", "gemmini-ibert-256-64"]),
+    ("inferstack map --on gemmini-i", ["gemmini-ibert", "gemmini-ibert-256-64"]),
     ("inferstack map bert-", ["bert-base", "bert-large"]),
     ("inferstack map --objective e", ["energy", "edp"]),
     ("inferstack map --export t", ["timeloop"]),
