@@ -385,7 +385,7 @@ def test_a_locked_store_ends_no_search(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_file_has_no_more_padding_than_can_be_counted(
     tmp_path: Path, dims: str, offset: int, size: int, expected: str
 ) -> None:
-    """The last one was counted position by position, for an hour."""
+    """The last one was counted position by position."""
     found = optimum(convolution(n=1, c=1, p=6, q=6, r=3, s=3, padding=1), TARGET, "edp")
     assert isinstance(found, Scheduled)
     text = mapping_text(found.mapping, found.contraction)

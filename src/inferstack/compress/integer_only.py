@@ -42,7 +42,7 @@ TABLE_KINDS = frozenset({"embedding", "position_embedding"})
 VECTOR_KINDS = frozenset(
     {"append_cache", "add", "gelu", "layernorm", "multiply", "rmsnorm", "rotary", "silu", "softmax"}
 )
-FORMS = ARRAY_KINDS | TABLE_KINDS | VECTOR_KINDS
+FORMS = ARRAY_KINDS | TABLE_KINDS | VECTOR_KINDS | {"scale"}
 """Kinds with an integer form."""
 STATIC = frozenset({TensorRole.WEIGHT, TensorRole.CONSTANT})
 NORM_HEADROOM = 4.0
@@ -118,6 +118,8 @@ class _IntegerLowering(CrossingLowering):
                 self.multiply(operator)
             case "rotary":
                 self.rotary(operator)
+            case "scale":
+                self.scale(operator)
 
     def takes_integers(self, user: Operator) -> bool:
         """Whether an operator has an integer form here; the others stay on the host."""
@@ -132,6 +134,8 @@ class _IntegerLowering(CrossingLowering):
             return False
         if user.kind == "softmax":
             return "sinks" not in user.inputs and self.probabilities_only(user)
+        if user.kind == "scale":
+            return number(user, "factor") > 0
         if user.kind == "layernorm":
             return row_width(first.shape, user.attributes) == first.shape[-1]
         return True
@@ -158,6 +162,12 @@ class _IntegerLowering(CrossingLowering):
         )
         inputs = {"table": name, "ids": self.as_float(operator.inputs["ids"])}
         self.emit(operator, inputs, scale, dict(operator.attributes))
+
+    def scale(self, operator: Operator) -> None:
+        """The same integers, each worth so many times more."""
+        x = self.integer(operator, "x")
+        scale = x.scale * number(operator, "factor")
+        self.integers[operator.output] = dataclasses.replace(x, scale=scale)
 
     def append_cache(self, operator: Operator) -> None:
         """The new rows as they are: the cache holds int8 at their scale."""

@@ -3,9 +3,9 @@
     InferStackError            exit code 2
     ├── InputError             a file, flag or value that the user gave
     │   ├── UnknownNameError   a name that does not exist, with the nearest that does
-    │   ├── CheckpointError    a model folder: config.json, safetensors, tokenizer.json
+    │   ├── CheckpointError    a model: its folder, GGUF or ONNX file, weights, tokenizer
     │   ├── AcceleratorError   an accelerator description
-    │   ├── DataError          sentences or sentence pairs
+    │   ├── DataError          sentences, pairs, texts, sounds, images
     │   └── MappingError       a mapping file
     ├── MissingExtraError      an optional dependency is not installed
     └── CheckFailedError       a check of ours failed (exit code 1)
@@ -55,7 +55,7 @@ class InputError(InferStackError):
 
 
 class CheckpointError(InputError):
-    """A model folder cannot be used."""
+    """A model cannot be used."""
 
 
 class AcceleratorError(InputError):
@@ -63,7 +63,7 @@ class AcceleratorError(InputError):
 
 
 class DataError(InputError):
-    """A file of sentences or of sentence pairs cannot be used."""
+    """Sentences, a text, a sound or an image cannot be used."""
 
 
 class MappingError(InputError):

@@ -25,7 +25,7 @@ def integer_graph(
     place: Path | GgufModel, step: DecoderCheckpoint, text: str, progress: Progress = silent
 ) -> Graph:
     """The graph of `step`, one token behind another, by the method integer-only. Raises DataError
-    for a text of less than two tokens, InputError naming an operator that has no integer form."""
+    for a text of less than two tokens."""
     ids = np.asarray(step.tokenizer.encode(text), dtype=np.int64)
     tokens = min(WINDOW_TOKENS, step.description.longest, len(ids))
     if tokens < 2:
