@@ -166,6 +166,15 @@ def test_a_kind_without_integer_form_stays_on_the_host(name: str) -> None:
     assert np.abs(real - found).max() < 0.1
 
 
+def test_relu_gives_int8_of_what_the_array_sums() -> None:
+    graph = small_graph("relu")
+    feeds = {"ids": np.array([[1, 5, 0, 8]])}
+    integers = method("integer-only").apply(graph, calibrate(graph, [feeds]))
+    assert integers.tensors["last"].dtype is DType.INT8
+    real, found = (execute(one, feeds)[one.outputs[0]] for one in (graph, integers))
+    np.testing.assert_allclose(found, real, atol=0.02 * np.abs(real).max())
+
+
 def test_a_factor_changes_what_an_integer_is_worth_and_costs_nothing() -> None:
     graph = small_graph("scale", {"factor": 2.5})
     feeds = {"ids": np.array([[1, 5, 0, 8]])}

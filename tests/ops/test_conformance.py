@@ -280,7 +280,10 @@ EXAMPLES: dict[str, list[OperatorExample]] = {
     ],
     "prepend": [example({"x": real(2, 3, 4), "table": real(2, 4)}, "x", outside="x table")],
     "quantize": [example({"x": real(2, 3, 4)}, "x", scale=0.02)],
-    "relu": [example({"x": real(2, 3, 4)}, "x")],
+    "relu": [
+        example({"x": real(2, 3, 4)}, "x"),
+        example({"x": int32(2, 3, 4), **tables()}, "x"),
+    ],
     "rmsnorm": [
         example({"x": real(2, 3, 8), "gamma": real(8)}, "x", epsilon=1e-5),
         example({"x": real(2, 3, 8), "gamma": real(2)}, "x", epsilon=1e-5, width=2),

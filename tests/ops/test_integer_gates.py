@@ -209,3 +209,10 @@ def test_softmax_sees_no_key_outside_its_window(window: int, causal: bool) -> No
             EXPONENTIAL,
         )
         assert np.array_equal(result[0, 0, t], alone[0, 0, 0])
+
+
+def test_relu_is_zero_below_zero_and_rescaled_above() -> None:
+    x = np.array([[-(2**31) + 1, -1, 0, 1, 100, 101, 2**31 - 1]], dtype=np.int32)
+    result = reference.relu({"x": x, "multiplier": np.array([2**30]), "shift": np.array([31])})
+    assert result.tolist() == [[0, 0, 0, 1, 50, 51, 127]]
+    assert reference.relu({"x": x.astype(np.int8)}).dtype == np.dtype("int8")

@@ -40,9 +40,21 @@ HOST_KINDS = frozenset({"mean_pool", "token_pool"})
 """Kinds from which on all is in floating point on the host, behind the last integer operator."""
 TABLE_KINDS = frozenset({"embedding", "position_embedding"})
 VECTOR_KINDS = frozenset(
-    {"append_cache", "add", "gelu", "layernorm", "multiply", "rmsnorm", "rotary", "silu", "softmax"}
+    {
+        "append_cache",
+        "add",
+        "gelu",
+        "layernorm",
+        "multiply",
+        "relu",
+        "rmsnorm",
+        "rotary",
+        "scale",
+        "silu",
+        "softmax",
+    }
 )
-FORMS = ARRAY_KINDS | TABLE_KINDS | VECTOR_KINDS | {"scale"}
+FORMS = ARRAY_KINDS | TABLE_KINDS | VECTOR_KINDS
 """Kinds with an integer form."""
 STATIC = frozenset({TensorRole.WEIGHT, TensorRole.CONSTANT})
 NORM_HEADROOM = 4.0
@@ -120,6 +132,8 @@ class _IntegerLowering(CrossingLowering):
                 self.rotary(operator)
             case "scale":
                 self.scale(operator)
+            case "relu":
+                self.relu(operator)
 
     def takes_integers(self, user: Operator) -> bool:
         """Whether an operator has an integer form here; the others stay on the host."""
@@ -134,6 +148,8 @@ class _IntegerLowering(CrossingLowering):
             return False
         if user.kind == "softmax":
             return "sinks" not in user.inputs and self.probabilities_only(user)
+        if user.kind == "relu":
+            return user.inputs["x"] in self.integers
         if user.kind == "scale":
             return number(user, "factor") > 0
         if user.kind == "layernorm":
@@ -162,6 +178,13 @@ class _IntegerLowering(CrossingLowering):
         )
         inputs = {"table": name, "ids": self.as_float(operator.inputs["ids"])}
         self.emit(operator, inputs, scale, dict(operator.attributes))
+
+    def relu(self, operator: Operator) -> None:
+        """int32 (or int8) -> int8."""
+        x = self.integer(operator, "x")
+        scale = self.channel_scale(operator.output)
+        inputs = {"x": x.tensor, **self.tables(operator.name, x.scale / scale)}
+        self.emit(operator, inputs, scale)
 
     def scale(self, operator: Operator) -> None:
         """The same integers, each worth so many times more."""

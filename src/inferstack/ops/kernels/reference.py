@@ -173,6 +173,14 @@ def rotary(inputs: Inputs, attributes: Mapping[str, Any]) -> Array:
     return out.reshape(whole.shape)
 
 
+def relu(inputs: Inputs) -> Array:
+    """int8 of max(x, 0), x (..., n) int32 or int8."""
+    rows = arrays.by_rows(np.maximum(inputs["x"], 0).astype(np.int32, copy=False))
+    out = np.empty(rows.shape, dtype=np.int8)
+    arrays.requantize_rows(rows, *_tables(inputs, ""), out)
+    return out.reshape(inputs["x"].shape)
+
+
 def narrowed(accumulator: Array, inputs: Inputs) -> Array:
     """The int32 accumulator (..., n), or its int8 requantization where there are tables."""
     if "multiplier" not in inputs:
