@@ -252,6 +252,15 @@ def test_what_each_rule_says_where_it_refuses(pinned: Pins) -> None:
     pinned("refused_operands", said)
 
 
+def test_near_rows_are_read_behind_those_that_are_left_out() -> None:
+    rule, given = rules()["spread_batch"], tensors({"x": (8, 4), "like": (2, 3, 4)}, {})
+    shape, dtype = rule.infer(given, {"near": True})
+    output = Tensor(name="out", shape=shape, dtype=dtype)
+    space = rule.space(given, output, {"near": True})
+    assert shape == (2, 6, 4)
+    assert [index.offset for index in space.access("x").indices] == [1, 0]
+
+
 COUNTED = {
     "add": (Work.RESIDUAL_ADD, 1),
     "append_cache": (Work.OTHER, 0),
