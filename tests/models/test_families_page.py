@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.slow import slow
 
 from .families_page import HEAD, PAGE, first_referees, homes, row
 from .referees import saved
 
+KINDS = tuple(first_referees())
 RENEW = "python -m tests.models.families_page"
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", first_referees())
+@pytest.mark.parametrize(
+    "kind", [*KINDS[::12], *slow(kind for at, kind in enumerate(KINDS) if at % 12)]
+)
 def test_what_the_page_says_of_a_type_is_what_it_does(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     referee = first_referees()[kind]
