@@ -10,13 +10,14 @@ import pytest
 
 from inferstack.analysis.workload import find_model
 from inferstack.api.decoder import loaded_decoder
+from inferstack.compress.perplexity import spread, windows_of
 from inferstack.core.errors import DataError, InputError
 from inferstack.core.progress import silent
 from inferstack.generate.perplexity import perplexity
 from inferstack.models.data import Pairs
 from inferstack.optimize.stages import Stages
 from inferstack.optimize.task import task_of
-from inferstack.optimize.tasks.text import TASK, TextEvaluation, split, spread, windows_of
+from inferstack.optimize.tasks.text import TASK, TextEvaluation, split
 from inferstack.testing.checkpoints import tiny_llama
 
 TEXT = "the cat sat on the mat, and a dog ran very far. " * 12

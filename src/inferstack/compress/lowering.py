@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class Integer:
     scale: Scale
 
 
-class Lowering:
+class Lowering(ABC):
     """A float graph on its way to integers.
 
     integers, floats: the new graph's forms of each old tensor, by the old tensor's name; narrowed:
@@ -196,9 +197,9 @@ class Lowering:
         """Whether an operator reads the integer form of its operands."""
         return True
 
+    @abstractmethod
     def int8(self, operator: Operator, slot: str) -> Integer:
         """The int8 form of an operand."""
-        raise NotImplementedError
 
     def probabilities_only(self, operator: Operator) -> bool:
         """Whether attention contexts alone read a softmax: for others, no one scale has it."""

@@ -1,19 +1,11 @@
-"""Perplexity of a decoder's graph, float or compressed, on a text cut into windows.
-
-Every window stands alone: its first token has nothing in front of it and is scored by none, as in
-`generate.perplexity` with a stride of a whole window.
-"""
+"""What a decoder's perplexity is made of: a text in windows, and the nats of its tokens."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from inferstack.compress.calibration import Feeds
 from inferstack.core.errors import DataError
-from inferstack.ir.graph import Graph
-from inferstack.ops.execute import execute
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,53 +13,27 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
-def windows_of(ids: Sequence[int], tokens: int, most: int | None = None) -> Feeds:
-    """A text's ids as windows (windows, tokens), at most `most`; what does not fill one is left.
-
-    Raises DataError for a text that fills none.
-    """
+def windows_of(ids: Sequence[int], tokens: int, where: str) -> Array:
+    """(windows, tokens): the text in pieces without what is left at the end. Raises DataError."""
     import numpy as np
 
     count = len(ids) // tokens
-    if count == 0 or tokens < 2:
+    if count == 0:
         raise DataError(
-            "perplexity",
-            "the text does not fill a window",
-            got=f"{len(ids):,} tokens, windows of {tokens:,}",
-            need="a window of at least 2 tokens, and a text as long",
-        )
-    count = count if most is None else min(count, most)
-    return {"ids": np.asarray(ids[: count * tokens], dtype=np.int64).reshape(count, tokens)}
+            where, "is shorter than a window", got=f"{len(ids):,} tokens",
+            need=f"at least {tokens:,}, the --seq-len",
+        )  # fmt: skip
+    return np.asarray(ids[: count * tokens], dtype=np.int64).reshape(count, tokens)
 
 
-def nats_per_token(
-    graph: Graph, feeds: Feeds, *, progress: Callable[[int], None] | None = None
-) -> float:
-    """Minus the mean logarithm of the probability of each window's tokens but the first.
+def spread(windows: Array, most: int) -> Array:
+    """At most so many of them, evenly over the text."""
+    import numpy as np
 
-    graph: of a prompt; its second output is the logits. feeds: of `windows_of`; one window runs at
-    a time. progress: called with the windows done, 1 each time. Raises DataError for logits that
-    are not finite.
-    """
-    from inferstack.ops.retoken import with_tokens
-
-    ids = feeds["ids"]
-    ready = with_tokens(graph, ids.shape[1])
-    total = 0.0
-    for window in ids:
-        logits = execute(ready, {"ids": window[None]})[ready.outputs[1]][0]
-        total += float(nats_of(logits[:-1], window[1:]).sum())
-        if progress is not None:
-            progress(1)
-    return total / float(ids.shape[0] * (ids.shape[1] - 1))
-
-
-def perplexity_of(
-    graph: Graph, feeds: Feeds, *, progress: Callable[[int], None] | None = None
-) -> float:
-    """e to the `nats_per_token`; infinite where that is beyond a float."""
-    nats = nats_per_token(graph, feeds, progress=progress)
-    return math.exp(nats) if nats < 700 else math.inf
+    if len(windows) <= most:
+        return windows
+    chosen: Array = windows[np.linspace(0, len(windows) - 1, most).round().astype(int)]
+    return chosen
 
 
 def nats_of(logits: Array, ids: Array) -> npt.NDArray[Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from inferstack.compress.calibration import calibrate
 from inferstack.compress.method import method
+from inferstack.compress.perplexity import spread, windows_of
 from inferstack.core.errors import DataError
 from inferstack.core.progress import Progress, counted, silent
 from inferstack.ir.graph import Graph
@@ -26,14 +25,13 @@ def integer_graph(
 ) -> Graph:
     """The graph of `step`, one token behind another, by the method integer-only. Raises DataError
     for a text of less than two tokens."""
-    ids = np.asarray(step.tokenizer.encode(text), dtype=np.int64)
+    ids = step.tokenizer.encode(text)
     tokens = min(WINDOW_TOKENS, step.description.longest, len(ids))
     if tokens < 2:
         raise DataError("--calibrate", "is too short", got=f"{len(ids)} tokens", need="at least 2")
     whole = load_decoder(place, Scenario.prefill(tokens)).graph
-    windows = ids[: len(ids) // tokens * tokens].reshape(-1, tokens)
-    chosen = windows[np.linspace(0, len(windows) - 1, min(WINDOWS, len(windows))).astype(int)]
-    batches = [{whole.inputs[0]: window[None]} for window in chosen]
+    windows = spread(windows_of(ids, tokens, "--calibrate"), WINDOWS)
+    batches = [{whole.inputs[0]: window[None]} for window in windows]
     read = replace(whole, outputs=(LOGITS,))
     ranges = calibrate(read, batches, progress=counted(progress, "calibrating", len(batches)))
     return method("integer-only").apply(replace(step.graph, outputs=(LOGITS,)), ranges)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inferstack.compress.perplexity import nats_of
 from inferstack.core.errors import InputError
 from inferstack.core.progress import Progress, silent
 from inferstack.generate.runner import CHUNK_TOKENS, Runner
@@ -83,9 +84,6 @@ def _nats(runner: Runner, ids: Sequence[int], first: int) -> float:
     total = 0.0
     for start in range(first - 1, len(ids) - 1, CHUNK_TOKENS):
         end = min(start + CHUNK_TOKENS, len(ids) - 1)
-        logits = sequence.feed(ids[start:end], every=True).astype(np.float64)
-        most = logits.max(axis=1)
-        sums = most + np.log(np.exp(logits - most[:, None]).sum(axis=1))
-        own = logits[np.arange(end - start), np.asarray(ids[start + 1 : end + 1])]
-        total += float((sums - own).sum())
+        logits = sequence.feed(ids[start:end], every=True)
+        total += float(nats_of(logits, np.asarray(ids[start + 1 : end + 1])).sum())
     return total

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inferstack.compress.calibration import Calibration, Feeds, calibrate
-from inferstack.compress.perplexity import nats_of
-from inferstack.core.errors import DataError, InputError
+from inferstack.compress.perplexity import nats_of, spread, windows_of
+from inferstack.core.errors import InputError
 from inferstack.core.progress import Progress, counted
 from inferstack.ir.graph import Graph
 from inferstack.models.data_files import LARGEST_TEXT_BYTES, text_of
@@ -161,19 +161,6 @@ def scored(graph: Graph, ids: Array) -> Array:
     return np.stack([np.stack(nats), likeliest.astype(np.float64)], axis=1)
 
 
-def windows_of(ids: Sequence[int], tokens: int, where: str) -> Array:
-    """(windows, tokens): the text in pieces without what is left at the end. Raises DataError."""
-    import numpy as np
-
-    count = len(ids) // tokens
-    if count == 0:
-        raise DataError(
-            where, "is shorter than a window", got=f"{len(ids):,} tokens",
-            need=f"at least {tokens:,}, the --seq-len",
-        )  # fmt: skip
-    return np.asarray(ids[: count * tokens], dtype=np.int64).reshape(count, tokens)
-
-
 def split(windows: Array) -> tuple[Array, Array]:
     """(calibration, evaluation): every third calibrates, the rest measures; one alone does both."""
     import numpy as np
@@ -182,16 +169,6 @@ def split(windows: Array) -> tuple[Array, Array]:
         return windows, windows
     calibrating = np.arange(len(windows)) % EVERY_THIRD == 0
     return windows[calibrating], windows[~calibrating]
-
-
-def spread(windows: Array, most: int) -> Array:
-    """At most so many of them, evenly over the text."""
-    import numpy as np
-
-    if len(windows) <= most:
-        return windows
-    chosen: Array = windows[np.linspace(0, len(windows) - 1, most).round().astype(int)]
-    return chosen
 
 
 class Text:
